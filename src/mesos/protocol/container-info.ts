@@ -75,8 +75,6 @@ export interface ContainerInfo {
 export interface ContainerStatus {
   readonly container_id?: ContainerID | undefined;
   readonly network_infos?: readonly NetworkInfo[] | undefined;
-  readonly cgroup_info?:
-    | { readonly net_cls?: { readonly classid?: number | undefined } | undefined }
-    | undefined;
+  readonly cgroup_info?: { readonly net_cls?: { readonly classid?: number | undefined } | undefined } | undefined;
   readonly executor_pid?: number | undefined;
 }

@@ -20,9 +20,7 @@ export interface ResourceQuantities {
   readonly quantities?: Readonly<Record<string, Scalar>> | undefined;
 }
 export interface OfferFilters {
-  readonly min_allocatable_resources?:
-    | { readonly quantities?: readonly ResourceQuantities[] | undefined }
-    | undefined;
+  readonly min_allocatable_resources?: { readonly quantities?: readonly ResourceQuantities[] | undefined } | undefined;
 }
 export interface FrameworkInfo {
   readonly user: string;
