@@ -1,0 +1,111 @@
+/**
+ * WorkloadEndpoint: one interface of one container on one host, with its addresses, labels and profiles
+ * (calico-datastore.md 2.2). Its name follows from its identity; two labels are forced on every write.
+ */
+
+import { z } from "zod";
+import { type Cidr, hostCidr, type IpAddress, prefixLength, tryParseCidr } from "../base/addresses.ts";
+import { BadInput } from "../base/errors.ts";
+import { workloadEndpointKey } from "./keys.ts";
+import { absentOr, apiVersion, check, decode, type NewObject, newMetadata, resourceSchema } from "./resource.ts";
+import { workloadEndpointName } from "./workload-endpoint-name.ts";
+
+export const namespaceLabel = "projectcalico.org/namespace";
+export const orchestratorLabel = "projectcalico.org/orchestrator";
+export const serviceAccountLabel = "projectcalico.org/serviceaccount";
+
+const EndpointPort = z.looseObject({
+  name: absentOr(z.string()),
+  protocol: absentOr(z.union([z.string(), z.number()])),
+  port: z.int().min(0).max(65535),
+});
+
+export const WorkloadEndpointSpec = z.looseObject({
+  orchestrator: z.string().min(1),
+  node: z.string().min(1),
+  endpoint: z.string().min(1),
+  workload: absentOr(z.string()),
+  containerID: absentOr(z.string()),
+  pod: absentOr(z.string()),
+  serviceAccountName: absentOr(z.string()),
+  ipNetworks: absentOr(z.array(z.string())),
+  ipv4Gateway: absentOr(z.string()),
+  ipv6Gateway: absentOr(z.string()),
+  profiles: absentOr(z.array(z.string())),
+  interfaceName: absentOr(z.string().regex(/^[a-zA-Z0-9_.-]{1,15}$/)),
+  mac: absentOr(z.string()),
+  ports: absentOr(z.array(EndpointPort)),
+  allowSpoofedSourcePrefixes: absentOr(z.array(z.string())),
+});
+
+export const WorkloadEndpoint = resourceSchema("WorkloadEndpoint", WorkloadEndpointSpec);
+export type WorkloadEndpoint = z.infer<typeof WorkloadEndpoint>;
+
+export interface NewWorkloadEndpoint {
+  readonly namespace: string;
+  readonly node: string;
+  readonly orchestrator: string;
+  readonly endpoint: string;
+  readonly workload?: string;
+  readonly containerID?: string;
+  readonly interfaceName: string;
+  readonly mac?: string;
+  readonly addresses: readonly IpAddress[];
+  readonly profiles: readonly string[];
+  readonly labels?: Readonly<Record<string, string>>;
+}
+
+/** @throws BadInput when the identity is incomplete. */
+export function newWorkloadEndpoint(wanted: NewWorkloadEndpoint, stamp: NewObject): WorkloadEndpoint {
+  const { namespace, node, orchestrator, endpoint, workload, containerID, interfaceName, mac } = wanted;
+  const name = workloadEndpointName({ node, orchestrator, endpoint, workload, containerID });
+  return check(WorkloadEndpoint, {
+    kind: "WorkloadEndpoint",
+    apiVersion,
+    metadata: newMetadata(name, stamp, { namespace, labels: forcedLabels(wanted.labels, namespace, orchestrator) }),
+    spec: {
+      orchestrator,
+      ...(workload === undefined ? {} : { workload }),
+      node,
+      ...(containerID === undefined ? {} : { containerID }),
+      endpoint,
+      ipNetworks: wanted.addresses.map(hostCidr),
+      profiles: [...wanted.profiles],
+      interfaceName,
+      ...(mac === undefined ? {} : { mac }),
+    },
+  });
+}
+
+/** The labels as stored: namespace and orchestrator cannot be removed or spoofed. */
+export function forcedLabels(
+  labels: Readonly<Record<string, string>> | undefined,
+  namespace: string,
+  orchestrator: string,
+): Record<string, string> {
+  return { ...labels, [namespaceLabel]: namespace, [orchestratorLabel]: orchestrator };
+}
+
+export function keyOfWorkloadEndpoint(endpoint: WorkloadEndpoint): string {
+  return workloadEndpointKey(endpoint.metadata.namespace ?? "default", endpoint.metadata.name);
+}
+
+/** @throws BadInput for a value that is no valid WorkloadEndpoint (it then counts as absent). */
+export function decodeWorkloadEndpoint(text: string, path = ""): WorkloadEndpoint {
+  const endpoint = decode(WorkloadEndpoint, text, path);
+  networksOf(endpoint, path);
+  return endpoint;
+}
+
+/** Its addresses as /32 and /128. @throws BadInput for a network of several addresses. */
+export function networksOf(endpoint: WorkloadEndpoint, path = ""): readonly Cidr[] {
+  return (endpoint.spec.ipNetworks ?? []).map((text) => {
+    const cidr = tryParseCidr(text);
+    const where = `${path === "" ? "" : `${path}.`}spec.ipNetworks`;
+    if (cidr === undefined) throw new BadInput(where, `"${text}" is not an address`, "an address with /32 or /128");
+    if (prefixLength(cidr) !== (cidr.includes(":") ? 128 : 32)) {
+      throw new BadInput(where, `IP network contains multiple addresses: "${text}"`, "/32 or /128");
+    }
+    return cidr;
+  });
+}
