@@ -62,7 +62,7 @@ export function resolveConnection(
   const spec = readConfigFile(file)?.spec;
   if (spec !== undefined) {
     refuseUnsupported((name) => textOf(spec[name], `${file}: spec.${name}`), file);
-    const endpoints = textOf(spec["etcdEndpoints"], `${file}: spec.etcdEndpoints`);
+    const endpoints = textOf(spec.etcdEndpoints, `${file}: spec.etcdEndpoints`);
     if (endpoints !== undefined) return { endpoints: parseEndpoints(endpoints, `${file}: spec.etcdEndpoints`) };
   }
   return { endpoints: [defaultEndpoint] };
@@ -92,7 +92,8 @@ function parseEndpoint(text: string, path: string): string {
     throw unsupported(`${path}: TLS (https) to the store is not supported yet`, "use an http:// endpoint");
   }
   if (url.protocol !== "http:") throw new BadInput(path, `"${text}" has the scheme ${url.protocol}`, expected);
-  if (url.username !== "" || url.password !== "") throw new BadInput(path, "the URL holds a user or password", expected);
+  if (url.username !== "" || url.password !== "")
+    throw new BadInput(path, "the URL holds a user or password", expected);
   if ((url.pathname !== "/" && url.pathname !== "") || url.search !== "" || url.hash !== "") {
     throw new BadInput(path, `"${text}" has a path or query`, expected);
   }
@@ -158,10 +159,10 @@ function readConfigFile(file: string): ConfigFile | undefined {
     throw new BadInput(file, `not YAML: ${error instanceof Error ? error.message : String(error)}`, expected);
   }
   if (!isRecord(document)) throw new BadInput(file, "not a mapping", expected);
-  if (document["kind"] !== undefined && document["kind"] !== "CalicoAPIConfig") {
-    throw new BadInput(`${file}: kind`, `"${String(document["kind"])}"`, "CalicoAPIConfig");
+  if (document.kind !== undefined && document.kind !== "CalicoAPIConfig") {
+    throw new BadInput(`${file}: kind`, `"${String(document.kind)}"`, "CalicoAPIConfig");
   }
-  const spec = document["spec"];
+  const spec = document.spec;
   if (spec === undefined || spec === null) return {};
   if (!isRecord(spec)) throw new BadInput(`${file}: spec`, "not a mapping", expected);
   return { spec };
