@@ -1,0 +1,192 @@
+/**
+ * Everything a dataplane needs of one network namespace, behind one interface, so that the same code runs on the real
+ * kernel and on testing/fake-network.ts (one contract test for both).
+ */
+import type { IpAddress } from "../base/addresses.ts";
+import { type Change, ChangeFeed } from "./changes.ts";
+import { forgetFlows } from "./conntrack.ts";
+import {
+  appendRule,
+  deleteRule,
+  type IptablesRule,
+  type IptablesVariant,
+  listMarked,
+  variantsInUse,
+} from "./iptables.ts";
+import { isKernelError } from "./libc.ts";
+import { createVeth, deleteLink, type Link, type LinkChange, listLinks, setLink, type VethSpec } from "./links.ts";
+import { attributesIn, textOf } from "./netlink/message.ts";
+import { NetlinkSocket, netlinkNetfilter, netlinkRoute } from "./netlink/socket.ts";
+import { Libnftables } from "./nftables/libnftables.ts";
+import type { Operation } from "./nftables/ruleset.ts";
+import { NftTable, type TableReadBack } from "./nftables/tables.ts";
+import { attribute, nfgenmsg, nfgenmsgBytes, nft } from "./nftables/wire.ts";
+import { hasRouteTo, listRoutes, putRoute, type Route, removeRoute } from "./routes.ts";
+import { readSetting, type Setting, writeSetting } from "./sysctl.ts";
+
+export interface HostNetwork extends Disposable {
+  links(): readonly Link[];
+  createVeth(spec: VethSpec): void;
+  setLink(name: string, change: LinkChange): void;
+  /** False when there was none. */
+  deleteLink(name: string): boolean;
+  /** The routes of this owner. */
+  routes(): readonly Route[];
+  putRoute(route: Route): void;
+  removeRoute(route: Pick<Route, "destination" | "metric">): boolean;
+  hasRouteTo(address: IpAddress): boolean;
+  readSetting(setting: Setting): string | undefined;
+  writeSetting(setting: Setting, value: string): void;
+  forgetFlows(addresses: readonly IpAddress[]): number;
+  commit(operations: readonly Operation[]): void;
+  readTable(): TableReadBack | undefined;
+  /** What others changed since the last call. */
+  changes(): readonly Change[];
+  iptablesVariants(): readonly IptablesVariant[];
+  markedIptablesRules(variant: IptablesVariant, comment: string): Promise<readonly string[]>;
+  appendIptablesRule(variant: IptablesVariant, rule: IptablesRule): Promise<void>;
+  deleteIptablesRule(variant: IptablesVariant, rule: IptablesRule): Promise<boolean>;
+}
+
+export interface HostNetworkOptions {
+  /** Marks routes as this owner's. */
+  readonly routeProtocol: number;
+  /** The owner's nftables table, inet family. */
+  readonly table: string;
+}
+
+const familyIp4 = 2;
+
+/** The namespace the calling thread is in. */
+export class LinuxHostNetwork implements HostNetwork {
+  readonly #options: HostNetworkOptions;
+  readonly #resources = new DisposableStack();
+  readonly #route: NetlinkSocket;
+  readonly #netfilter: NetlinkSocket;
+  readonly #table: NftTable;
+  readonly #feed: ChangeFeed;
+  #missed: Change[] = [];
+  #ownPortKnown = false;
+
+  private constructor(options: HostNetworkOptions) {
+    this.#options = options;
+    try {
+      this.#route = this.#resources.use(NetlinkSocket.open(netlinkRoute));
+      this.#netfilter = this.#resources.use(NetlinkSocket.open(netlinkNetfilter));
+      const library = this.#resources.use(new Libnftables());
+      this.#table = new NftTable(options.table, this.#netfilter, library);
+      this.#feed = this.#resources.use(new ChangeFeed({ routeProtocol: options.routeProtocol }));
+      this.#feed.ignorePort(this.#netfilter.port);
+    } catch (error) {
+      this.#resources.dispose();
+      throw error;
+    }
+  }
+
+  static open(options: HostNetworkOptions): LinuxHostNetwork {
+    return new LinuxHostNetwork(options);
+  }
+
+  links(): readonly Link[] {
+    return listLinks(this.#route);
+  }
+
+  createVeth(spec: VethSpec): void {
+    createVeth(this.#route, spec);
+  }
+
+  setLink(name: string, change: LinkChange): void {
+    setLink(this.#route, name, change);
+  }
+
+  deleteLink(name: string): boolean {
+    return deleteLink(this.#route, name);
+  }
+
+  routes(): readonly Route[] {
+    return listRoutes(this.#route, this.#options.routeProtocol);
+  }
+
+  putRoute(route: Route): void {
+    putRoute(this.#route, route, this.#options.routeProtocol);
+  }
+
+  removeRoute(route: Pick<Route, "destination" | "metric">): boolean {
+    return removeRoute(this.#route, route, this.#options.routeProtocol);
+  }
+
+  hasRouteTo(address: IpAddress): boolean {
+    return hasRouteTo(this.#route, address);
+  }
+
+  readSetting(setting: Setting): string | undefined {
+    return readSetting(setting);
+  }
+
+  writeSetting(setting: Setting, value: string): void {
+    writeSetting(setting, value);
+  }
+
+  forgetFlows(addresses: readonly IpAddress[]): number {
+    return forgetFlows(this.#netfilter, addresses);
+  }
+
+  commit(operations: readonly Operation[]): void {
+    // libnftables does not tell its socket's port; the first change of our own table after it shows it.
+    if (!this.#ownPortKnown) this.#missed.push(...this.#feed.read());
+    this.#table.commit(operations);
+    if (this.#ownPortKnown || operations.length === 0) return;
+    const { learned, changes } = this.#feed.learnOwnPort(this.#options.table);
+    this.#missed.push(...changes);
+    this.#ownPortKnown = learned && operations.some(({ op }) => op !== "add-elements" && op !== "delete-elements");
+  }
+
+  readTable(): TableReadBack | undefined {
+    return this.#table.readBack();
+  }
+
+  changes(): readonly Change[] {
+    const missed = this.#missed;
+    this.#missed = [];
+    return [...missed, ...this.#feed.read()];
+  }
+
+  iptablesVariants(): readonly IptablesVariant[] {
+    return variantsInUse(this.#filterForwardExists());
+  }
+
+  markedIptablesRules(variant: IptablesVariant, comment: string): Promise<readonly string[]> {
+    return listMarked(variant, comment);
+  }
+
+  appendIptablesRule(variant: IptablesVariant, rule: IptablesRule): Promise<void> {
+    return appendRule(variant, rule);
+  }
+
+  deleteIptablesRule(variant: IptablesVariant, rule: IptablesRule): Promise<boolean> {
+    return deleteRule(variant, rule);
+  }
+
+  [Symbol.dispose](): void {
+    this.#resources.dispose();
+  }
+
+  /** Chain FORWARD of table "ip filter", which is iptables-nft's. */
+  #filterForwardExists(): boolean {
+    try {
+      const chains = this.#netfilter.dump("list chains", nft.getChain, (writer) => {
+        nfgenmsg(writer, familyIp4);
+      });
+      return chains.some(({ body }) => {
+        const attributes = attributesIn(body, nfgenmsgBytes);
+        return (
+          textOf(attributes.get(attribute.table)) === "filter" &&
+          textOf(attributes.get(attribute.chainName)) === "FORWARD"
+        );
+      });
+    } catch (error) {
+      if (isKernelError(error, "ENOENT")) return false;
+      throw error;
+    }
+  }
+}

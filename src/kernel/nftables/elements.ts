@@ -1,0 +1,230 @@
+/**
+ * Set and map elements straight over nfnetlink, in one batch (all or nothing): 0.1 ms where libnftables first reads
+ * every interval set of the namespace. Says exactly what libnftables would say (the contract test compares both).
+ */
+import {
+  addressBytes,
+  addressFromBytes,
+  networkAddress,
+  prefixLength,
+  tryParseCidr,
+  tryParseIpAddress,
+} from "../../base/addresses.ts";
+import { BadInput, invariant, unreachable } from "../../base/errors.ts";
+import {
+  attributeList,
+  attributesIn,
+  flag,
+  type Message,
+  type MessageWriter,
+  textOf,
+  u32NetworkOf,
+} from "../netlink/message.ts";
+import type { NetlinkSocket } from "../netlink/socket.ts";
+import type { ElementOperation, SetElement, SetKind, Verdict } from "./ruleset.ts";
+import {
+  attribute,
+  batchBegin,
+  batchEnd,
+  batchMarker,
+  familyInet,
+  intervalEnd,
+  nfgenmsg,
+  nft,
+  verdictCode,
+} from "./wire.ts";
+
+const interfaceBytes = 16;
+/** The list is one attribute with a 16-bit length; an element takes at most some 350 bytes (a verdict's chain name). */
+const elementsPerMessage = 150;
+
+/** False for intervals that reach the last address: older kernels want those written in libnftables' own way. */
+export function canSendDirectly(operations: readonly ElementOperation[]): boolean {
+  return operations.every(
+    ({ set, elements }) =>
+      (set.kind !== "networks4" && set.kind !== "networks6") ||
+      elements.every((element) => networkBytes(element.key).end !== undefined),
+  );
+}
+
+export function sendElements(socket: NetlinkSocket, table: string, operations: readonly ElementOperation[]): void {
+  const parts = operations.flatMap((operation) => chunks(operation));
+  socket.batch(`change elements of table ${table}`, (writer, first) => {
+    batchMarker(writer, batchBegin, first);
+    for (const [at, { op, set, elements }] of parts.entries()) {
+      const ack = at === parts.length - 1 ? flag.ack : 0;
+      const type = op === "add-elements" ? nft.newElements : nft.delElements;
+      writer.begin(type, flag.request | ack | (op === "add-elements" ? flag.create : 0), first + 1 + at);
+      nfgenmsg(writer, familyInet);
+      writer.attributeText(attribute.table, table).attributeText(attribute.elementsSet, set.name);
+      writer.nest(attribute.elementsList, () => {
+        for (const element of elements) writeElement(writer, set.kind, element, op === "add-elements");
+      });
+      writer.end();
+    }
+    batchMarker(writer, batchEnd, first + 1 + parts.length);
+    return { ackSequence: first + parts.length };
+  });
+}
+
+function chunks(operation: ElementOperation): ElementOperation[] {
+  const parts: ElementOperation[] = [];
+  for (let at = 0; at < operation.elements.length; at += elementsPerMessage)
+    parts.push({ ...operation, elements: operation.elements.slice(at, at + elementsPerMessage) });
+  return parts;
+}
+
+function writeElement(writer: MessageWriter, kind: SetKind, element: SetElement, adding: boolean): void {
+  const item = (key: Uint8Array, flags: number, verdict?: Verdict) =>
+    writer.nest(attribute.listItem, () => {
+      if (flags !== 0) writer.attributeU32Network(attribute.elementFlags, flags);
+      writer.nest(attribute.elementKey, () => writer.attribute(attribute.dataValue, key));
+      if (verdict !== undefined) writeVerdict(writer, verdict);
+    });
+  switch (kind) {
+    case "interfaces":
+      item(interfaceKey(element.key), 0);
+      return;
+    case "interface-verdicts":
+      invariant(!adding || element.verdict !== undefined, "an element of a verdict map has a verdict");
+      item(interfaceKey(element.key), 0, adding ? element.verdict : undefined);
+      return;
+    case "interface-addresses4":
+    case "interface-addresses6":
+      item(interfaceAddressBytes(element.key, kind === "interface-addresses4" ? 4 : 16), 0);
+      return;
+    case "networks4":
+    case "networks6": {
+      const { start, end } = networkBytes(element.key);
+      invariant(start.length === (kind === "networks4" ? 4 : 16), "a network is of its set's family");
+      item(start, 0);
+      if (end !== undefined) item(end, intervalEnd);
+      return;
+    }
+    default:
+      unreachable(kind);
+  }
+}
+
+function writeVerdict(writer: MessageWriter, verdict: Verdict): void {
+  writer.nest(attribute.elementData, () =>
+    writer.nest(attribute.dataVerdict, () => {
+      const code = typeof verdict === "string" ? verdictCode[verdict] : verdictCode.goto;
+      writer.attributeU32Network(attribute.verdictCode, code);
+      if (typeof verdict !== "string") writer.attributeText(attribute.verdictChain, verdict.goto);
+    }),
+  );
+}
+
+function interfaceKey(name: string): Uint8Array {
+  const bytes = new Uint8Array(interfaceBytes);
+  if (!/^[a-zA-Z0-9_.-]{1,15}$/.test(name))
+    throw new BadInput("interface name", `"${name}" cannot be used in a rule`, "letters, digits and . _ - only");
+  bytes.set(Buffer.from(name));
+  return bytes;
+}
+
+function interfaceAddressBytes(key: string, addressLength: number): Uint8Array {
+  const [name = "", text = ""] = key.split(" ");
+  const address = tryParseIpAddress(text);
+  const bytes = address === undefined ? new Uint8Array(0) : addressBytes(address);
+  if (bytes.length !== addressLength)
+    throw new BadInput("set element", `"${text}" is not an address of this set`, `${addressLength} bytes`);
+  return Uint8Array.from([...interfaceKey(name), ...bytes]);
+}
+
+/** First address, and the one after the last; undefined when there is none after it. */
+function networkBytes(text: string): { start: Uint8Array; end: Uint8Array | undefined } {
+  const cidr = tryParseCidr(text);
+  if (cidr === undefined) throw new BadInput("set element", `"${text}" is not a network`, "a CIDR");
+  const start = addressBytes(networkAddress(cidr));
+  const end = Uint8Array.from(start);
+  const length = prefixLength(cidr);
+  if (length === 0) return { start, end: undefined };
+  // Adds 1 at the last bit of the prefix.
+  let at = (length - 1) >> 3;
+  let carry = 1 << (7 - ((length - 1) & 7));
+  for (; at >= 0 && carry > 0; at--) {
+    const sum = (end[at] ?? 0) + carry;
+    end[at] = sum & 0xff;
+    carry = sum > 0xff ? 1 : 0;
+  }
+  return { start, end: carry > 0 ? undefined : end };
+}
+
+/** The elements in the messages of a dump. Intervals that are no single network come out as "first-last". */
+export function readElements(kind: SetKind, messages: readonly Message[]): Map<string, SetElement> {
+  const found = new Map<string, SetElement>();
+  const bounds: { key: Uint8Array; end: boolean }[] = [];
+  for (const { body } of messages) {
+    const list = attributesIn(body, 4).get(attribute.elementsList);
+    if (list === undefined) continue;
+    for (const [, item] of attributeList(list, 0)) {
+      const attributes = attributesIn(item, 0);
+      const key = attributesIn(attributes.get(attribute.elementKey) ?? new Uint8Array(0), 0).get(attribute.dataValue);
+      if (key === undefined) continue;
+      if (kind === "networks4" || kind === "networks6") {
+        bounds.push({ key, end: (u32NetworkOf(attributes.get(attribute.elementFlags)) & intervalEnd) !== 0 });
+        continue;
+      }
+      const text = keyText(kind, key);
+      if (kind !== "interface-verdicts") found.set(text, { key: text });
+      else found.set(text, { key: text, verdict: readVerdict(attributes.get(attribute.elementData)) });
+    }
+  }
+  for (const key of readIntervals(bounds)) found.set(key, { key });
+  return found;
+}
+
+function keyText(kind: SetKind, key: Uint8Array): string {
+  const name = textOf(key.subarray(0, interfaceBytes));
+  if (kind === "interfaces" || kind === "interface-verdicts") return name;
+  return `${name} ${addressFromBytes(key.subarray(interfaceBytes, kind === "interface-addresses4" ? 20 : 32))}`;
+}
+
+function readVerdict(data: Uint8Array | undefined): Verdict {
+  const verdict = data === undefined ? undefined : attributesIn(data, 0).get(attribute.dataVerdict);
+  const attributes = verdict === undefined ? new Map<number, Uint8Array>() : attributesIn(verdict, 0);
+  const chain = attributes.get(attribute.verdictChain);
+  if (chain !== undefined) return { goto: textOf(chain) };
+  return u32NetworkOf(attributes.get(attribute.verdictCode)) === verdictCode.accept ? "accept" : "drop";
+}
+
+/** Pairs each start with the next end. An end without a start is the marker libnftables puts before the first one. */
+function readIntervals(bounds: { key: Uint8Array; end: boolean }[]): string[] {
+  const sorted = [...bounds].sort((a, b) => Buffer.compare(a.key, b.key) || Number(b.end) - Number(a.end));
+  const texts: string[] = [];
+  let start: Uint8Array | undefined;
+  for (const { key, end } of sorted) {
+    if (!end) start = key;
+    else if (start !== undefined) {
+      texts.push(intervalText(start, key));
+      start = undefined;
+    }
+  }
+  if (start !== undefined) texts.push(intervalText(start, undefined));
+  return texts;
+}
+
+function intervalText(start: Uint8Array, end: Uint8Array | undefined): string {
+  const first = addressFromBytes(start);
+  for (let length = start.length * 8; length > 0; length--) {
+    const cidr = tryParseCidr(`${first}/${length}`);
+    if (cidr === undefined || networkAddress(cidr) !== first) break;
+    const candidate = networkBytes(cidr).end;
+    if (end === undefined ? candidate === undefined : candidate !== undefined && Buffer.compare(candidate, end) === 0)
+      return cidr;
+  }
+  const last = end === undefined ? new Uint8Array(start.length).fill(0xff) : minusOne(end);
+  return `${first}-${addressFromBytes(last)}`;
+}
+
+function minusOne(address: Uint8Array): Uint8Array {
+  const bytes = Uint8Array.from(address);
+  for (let at = bytes.length - 1; at >= 0; at--) {
+    const value = bytes[at] ?? 0;
+    bytes[at] = (value - 1) & 0xff;
+    if (value > 0) break;
+  }
+  return bytes;
+}

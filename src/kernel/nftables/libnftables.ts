@@ -1,0 +1,76 @@
+/**
+ * libnftables in this process: text in, yes or a reason out. A run is one atomic transaction of the kernel.
+ * It reads the chains and interval sets of ALL tables of the namespace before it writes, so its cost grows with what
+ * others keep there; changes of elements only go through elements.ts instead.
+ */
+import { CString, dlopen, ptr } from "bun:ffi";
+import { OperationError } from "../../base/errors.ts";
+
+type Library = ReturnType<typeof load>;
+let library: Library | undefined;
+
+function load() {
+  return dlopen("libnftables.so.1", {
+    nft_ctx_new: { args: ["u32"], returns: "ptr" },
+    nft_ctx_free: { args: ["ptr"], returns: "void" },
+    nft_ctx_buffer_output: { args: ["ptr"], returns: "i32" },
+    nft_ctx_buffer_error: { args: ["ptr"], returns: "i32" },
+    nft_ctx_get_output_buffer: { args: ["ptr"], returns: "ptr" },
+    nft_ctx_get_error_buffer: { args: ["ptr"], returns: "ptr" },
+    nft_run_cmd_from_buffer: { args: ["ptr", "ptr"], returns: "i32" },
+  }).symbols;
+}
+
+function loadOnce(): Library {
+  try {
+    library ??= load();
+    return library;
+  } catch (cause) {
+    throw new OperationError("NFT_MISSING", "cannot load libnftables.so.1", {
+      remedy: "install it with: apt-get install libnftables1",
+      retry: "after-change",
+      cause,
+    });
+  }
+}
+
+/** Works in the network namespace the thread was in when it was opened. */
+export class Libnftables implements Disposable {
+  readonly #symbols = loadOnce();
+  readonly #context: NonNullable<ReturnType<Library["nft_ctx_new"]>>;
+
+  constructor() {
+    const context = this.#symbols.nft_ctx_new(0);
+    if (context === null) throw new OperationError("NFT_MISSING", "libnftables gives no context", { retry: "backoff" });
+    this.#context = context;
+    this.#symbols.nft_ctx_buffer_output(context);
+    this.#symbols.nft_ctx_buffer_error(context);
+  }
+
+  /** @throws OperationError NFT_REFUSED; then nothing was changed. */
+  run(commands: string): string {
+    const bytes = Buffer.from(`${commands}\0`);
+    const result = this.#symbols.nft_run_cmd_from_buffer(this.#context, ptr(bytes));
+    const output = this.#text(this.#symbols.nft_ctx_get_output_buffer(this.#context));
+    const errors = this.#text(this.#symbols.nft_ctx_get_error_buffer(this.#context));
+    if (result !== 0)
+      throw new OperationError("NFT_REFUSED", `nftables refuses the transaction: ${firstLines(errors)}`, {
+        retry: "backoff",
+      });
+    return output;
+  }
+
+  [Symbol.dispose](): void {
+    this.#symbols.nft_ctx_free(this.#context);
+  }
+
+  #text(pointer: ReturnType<Library["nft_ctx_get_output_buffer"]>): string {
+    return pointer === null ? "" : new CString(pointer).toString();
+  }
+}
+
+/** libnftables prints each failing command with a line of carets; the first one says enough. */
+function firstLines(errors: string): string {
+  const lines = errors.split("\n").filter((line) => !/^[\s^]*$/.test(line));
+  return lines.slice(0, 2).join(" | ").slice(0, 600) || "no reason given";
+}

@@ -1,0 +1,156 @@
+/**
+ * One table of the inet family: atomic transactions in, a read-back out. Who writes what is decided per transaction:
+ * elements alone go straight to the kernel, everything else is rendered and run by libnftables.
+ * Each rule carries "<chain hash> <position>/<count>" at the head of its comment, so a read-back can tell whether a chain
+ * is what was written, without understanding expressions and without memory of the program that wrote it.
+ */
+import { isKernelError } from "../libc.ts";
+import { attributesIn, type Message, type MessageWriter, textOf, u32NetworkOf } from "../netlink/message.ts";
+import type { NetlinkSocket } from "../netlink/socket.ts";
+import { canSendDirectly, readElements, sendElements } from "./elements.ts";
+import type { Libnftables } from "./libnftables.ts";
+import { renderRule, renderTransaction } from "./render.ts";
+import type { ChainSpec, ElementOperation, Operation, RuleSpec, SetElement, SetKind } from "./ruleset.ts";
+import { attribute, familyInet, nfgenmsg, nfgenmsgBytes, nft, setFlag } from "./wire.ts";
+
+/** What is in the kernel. */
+export interface TableReadBack {
+  /** Hash of each chain as written, or "" when its rules are not what one writer wrote. */
+  readonly chains: ReadonlyMap<string, string>;
+  readonly sets: ReadonlyMap<
+    string,
+    { readonly kind: SetKind | undefined; readonly elements: ReadonlyMap<string, SetElement> }
+  >;
+}
+
+export class NftTable {
+  readonly name: string;
+  readonly #socket: NetlinkSocket;
+  readonly #library: Libnftables;
+
+  constructor(name: string, socket: NetlinkSocket, library: Libnftables) {
+    this.name = name;
+    this.#socket = socket;
+    this.#library = library;
+  }
+
+  /** All or nothing. @throws OperationError with NFT_REFUSED or an errno's name as code. */
+  commit(operations: readonly Operation[]): void {
+    if (operations.length === 0) return;
+    const elements = operations.filter(isElementOperation);
+    if (elements.length === operations.length && canSendDirectly(elements)) {
+      sendElements(this.#socket, this.name, elements);
+      return;
+    }
+    this.#library.run(renderTransaction(this.name, operations));
+  }
+
+  /** Undefined when there is no such table. */
+  readBack(): TableReadBack | undefined {
+    const sets = this.#readSets();
+    if (sets === undefined) return undefined;
+    return { chains: this.#readChains(), sets };
+  }
+
+  #readSets(): TableReadBack["sets"] | undefined {
+    const tables = this.#dump("list tables", nft.getTable);
+    if (!tables.some((message) => textOf(attributesIn(message.body, nfgenmsgBytes).get(attribute.table)) === this.name))
+      return undefined;
+    const found = new Map<string, { kind: SetKind | undefined; elements: Map<string, SetElement> }>();
+    for (const attributes of this.#ours(nft.getSet, "list sets")) {
+      const name = textOf(attributes.get(attribute.setName));
+      if (name.startsWith("__")) continue; // anonymous, part of a rule
+      const kind = kindOf(
+        u32NetworkOf(attributes.get(attribute.setFlags)),
+        u32NetworkOf(attributes.get(attribute.setKeyLength)),
+      );
+      const elements =
+        kind === undefined ? new Map<string, SetElement>() : readElements(kind, this.#readElements(name));
+      found.set(name, { kind, elements });
+    }
+    return found;
+  }
+
+  #readElements(set: string): Message[] {
+    return this.#dump(`list elements of ${set}`, nft.getElements, (writer) =>
+      writer.attributeText(attribute.table, this.name).attributeText(attribute.elementsSet, set),
+    );
+  }
+
+  #readChains(): Map<string, string> {
+    const comments = new Map<string, string[]>();
+    for (const attributes of this.#ours(nft.getChain, "list chains"))
+      comments.set(textOf(attributes.get(attribute.chainName)), []);
+    for (const attributes of this.#ours(nft.getRule, "list rules"))
+      comments
+        .get(textOf(attributes.get(attribute.ruleChain)))
+        ?.push(commentOf(attributes.get(attribute.ruleUserdata)));
+    return new Map([...comments].map(([chain, rules]) => [chain, hashFromComments(rules)]));
+  }
+
+  #ours(type: number, doing: string): Map<number, Uint8Array>[] {
+    const messages = this.#dump(doing, type, (writer) => writer.attributeText(attribute.table, this.name));
+    return messages
+      .map((message) => attributesIn(message.body, nfgenmsgBytes))
+      .filter((attributes) => textOf(attributes.get(attribute.table)) === this.name);
+  }
+
+  #dump(doing: string, type: number, content: (writer: MessageWriter) => void = () => {}): Message[] {
+    try {
+      return this.#socket.dump(`${doing} of table ${this.name}`, type, (writer) => {
+        nfgenmsg(writer, familyInet);
+        content(writer);
+      });
+    } catch (error) {
+      if (isKernelError(error, "ENOENT")) return []; // gone meanwhile
+      throw error;
+    }
+  }
+}
+
+function isElementOperation(operation: Operation): operation is ElementOperation {
+  return operation.op === "add-elements" || operation.op === "delete-elements";
+}
+
+function kindOf(flags: number, keyLength: number): SetKind | undefined {
+  if ((flags & setFlag.map) !== 0) return keyLength === 16 ? "interface-verdicts" : undefined;
+  if ((flags & setFlag.interval) !== 0)
+    return keyLength === 4 ? "networks4" : keyLength === 16 ? "networks6" : undefined;
+  if (keyLength === 20) return "interface-addresses4";
+  if (keyLength === 32) return "interface-addresses6";
+  return keyLength === 16 ? "interfaces" : undefined;
+}
+
+/** struct nftnl_udata: type, length, value; type 0 is the comment. */
+function commentOf(userdata: Uint8Array | undefined): string {
+  if (userdata === undefined) return "";
+  for (let at = 0; at + 2 <= userdata.length; at += 2 + (userdata[at + 1] ?? 0))
+    if (userdata[at] === 0) return textOf(userdata.subarray(at + 2, at + 2 + (userdata[at + 1] ?? 0)));
+  return "";
+}
+
+const emptyChain = "empty";
+
+function hashFromComments(comments: readonly string[]): string {
+  if (comments.length === 0) return emptyChain;
+  const hash = (comments[0] ?? "").split(" ")[0] ?? "";
+  const intact = comments.every((comment, at) => `${comment} `.startsWith(`${hash} ${at + 1}/${comments.length} `));
+  return intact ? hash : "";
+}
+
+/** The content of a chain as one short text: equal for equal chains, in this process and in the next. */
+export function chainHash(chain: ChainSpec, rules: readonly RuleSpec[]): string {
+  if (rules.length === 0) return emptyChain;
+  const text = JSON.stringify([chain.hook ?? null, rules.map(renderRule)]);
+  return `m${Bun.hash.xxHash64(text).toString(36)}`;
+}
+
+/** The operations that put the rules into an existing, empty chain. */
+export function ruleOperations(chain: ChainSpec, rules: readonly RuleSpec[]): Operation[] {
+  const hash = chainHash(chain, rules);
+  return rules.map((rule, at) => {
+    const tag = `${hash} ${at + 1}/${rules.length}`;
+    const comment = rule.comment === undefined ? tag : `${tag} ${rule.comment}`.slice(0, 110);
+    return { op: "add-rule", chain: chain.name, rule: { ...rule, comment } };
+  });
+}
