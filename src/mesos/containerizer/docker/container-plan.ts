@@ -33,7 +33,6 @@ export interface ContainerPlan {
   readonly name: string;
   readonly image: string;
   readonly forcePull: boolean;
-  readonly platform: string | undefined;
   readonly body: ContainerCreateBody;
   readonly network: NetworkChoice;
   readonly notices: readonly string[];
@@ -66,7 +65,6 @@ export function planContainer(task: TaskInfo, context: PlanContext): ContainerPl
     env: new Map(environmentOf(task.command?.environment)),
     endpoint: {},
     envFiles: context.envFiles,
-    platform: undefined,
     notices: [],
   };
   const { body } = draft;
@@ -97,7 +95,6 @@ export function planContainer(task: TaskInfo, context: PlanContext): ContainerPl
     name: containerName(context.containerId),
     image: docker.image,
     forcePull: docker.force_pull_image === true,
-    platform: draft.platform,
     body,
     network,
     notices: draft.notices,

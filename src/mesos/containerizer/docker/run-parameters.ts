@@ -28,7 +28,6 @@ export interface ContainerDraft {
   readonly env: Map<string, string>;
   readonly endpoint: EndpointConfig;
   readonly envFiles: ReadonlyMap<string, string>;
-  platform: string | undefined;
   /** What was understood but has no effect; shown in the sandbox's stderr. */
   readonly notices: string[];
 }
@@ -276,7 +275,7 @@ const options: ReadonlyMap<string, Apply> = new Map<string, Apply>([
   [
     "platform",
     (draft, value) => {
-      draft.platform = value;
+      draft.notices.push(`docker parameter "platform" (${value}) has no effect: images are of the host's platform`);
     },
   ],
   [

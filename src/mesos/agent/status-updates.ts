@@ -1,0 +1,165 @@
+/**
+ * Reliable status updates of one task (reference/mesos-behaviour.md 1.3): written down first, sent one at a time, again
+ * after 10 s, 20 s, 40 s ... at most 10 min until the framework acknowledged exactly that update, then the next.
+ * Nothing follows a terminal update.
+ */
+
+import type { Clock } from "../../base/clock.ts";
+import { describeError } from "../../base/errors.ts";
+import type { Log } from "../../base/log.ts";
+import type { StatusUpdate } from "../protocol/agent-link.ts";
+import { isTerminal, type TaskState, type TaskStatus } from "../protocol/task-status.ts";
+
+const resendMinMs = 10_000;
+const resendMaxMs = 600_000;
+
+/** What is written per task, in order. */
+export type UpdateRecord =
+  | { readonly type: "UPDATE"; readonly status: TaskStatus }
+  | { readonly type: "ACK"; readonly uuid: string };
+
+export interface UpdateJournal {
+  append(record: UpdateRecord): Promise<void>;
+}
+
+export interface TaskUpdatesOptions {
+  readonly frameworkId: string;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly journal: UpdateJournal;
+  /** Hands an update to the master; failure is not told: it is sent again later. */
+  readonly send: (update: StatusUpdate) => void;
+  /** Records read back after a restart. */
+  readonly records?: readonly UpdateRecord[];
+  /** Called once, when the terminal update was acknowledged. */
+  readonly onDone: () => void;
+}
+
+export class TaskUpdates {
+  readonly #options: TaskUpdatesOptions;
+  readonly #pending: TaskStatus[] = [];
+  /** Newest status of each state, oldest first: what /state shows. */
+  readonly #history: TaskStatus[] = [];
+  #latest: TaskStatus | undefined;
+  #latestSent: TaskStatus | undefined;
+  #timer: Disposable | undefined;
+  #resendMs = resendMinMs;
+  #order: Promise<void> = Promise.resolve();
+  #closed = false;
+
+  constructor(options: TaskUpdatesOptions) {
+    this.#options = options;
+    for (const record of options.records ?? []) {
+      if (record.type === "UPDATE") this.#take(record.status);
+      else this.#drop(record.uuid);
+    }
+  }
+
+  get latest(): TaskStatus | undefined {
+    return this.#latest;
+  }
+
+  get state(): TaskState {
+    return this.#latest?.state ?? "TASK_STAGING";
+  }
+
+  /** Newest status that was sent at least once. */
+  get latestSent(): TaskStatus | undefined {
+    return this.#latestSent;
+  }
+
+  get history(): readonly TaskStatus[] {
+    return this.#history;
+  }
+
+  get terminal(): boolean {
+    return this.#latest !== undefined && isTerminal(this.#latest.state);
+  }
+
+  /** True when there is nothing left to be told. */
+  get done(): boolean {
+    return this.#closed || (this.terminal && this.#pending.length === 0);
+  }
+
+  has(state: TaskState): boolean {
+    return this.#history.some((status) => status.state === state);
+  }
+
+  /** Resolves when the update cannot be lost any more. A status after a terminal one is dropped. */
+  report(status: TaskStatus): Promise<void> {
+    return this.#inOrder(async () => {
+      if (this.#closed || this.terminal) return;
+      await this.#options.journal.append({ type: "UPDATE", status });
+      this.#take(status);
+      if (this.#pending.length === 1) this.#sendHead();
+    });
+  }
+
+  /** An acknowledgement of anything but the update under way is ignored. */
+  acknowledge(uuid: string): Promise<void> {
+    return this.#inOrder(async () => {
+      if (this.#pending[0]?.uuid !== uuid) return;
+      await this.#options.journal.append({ type: "ACK", uuid });
+      this.#drop(uuid);
+      this.#stopTimer();
+      this.#resendMs = resendMinMs;
+      if (this.#pending.length > 0) this.#sendHead();
+      else if (this.terminal) this.#options.onDone();
+    });
+  }
+
+  /** After a (re)registration: the update under way goes out at once. */
+  resend(): void {
+    this.#stopTimer();
+    this.#resendMs = resendMinMs;
+    if (this.#pending.length > 0 && !this.#closed) this.#sendHead();
+  }
+
+  /** Nobody will acknowledge any more (framework removed), or the agent stops. */
+  close(): void {
+    this.#closed = true;
+    this.#stopTimer();
+  }
+
+  #take(status: TaskStatus): void {
+    this.#pending.push(status);
+    this.#latest = status;
+    // `data` is large (an inspection) and only travels; the history keeps the rest.
+    const { data: _data, ...kept } = status;
+    if (this.#history.at(-1)?.state === status.state) this.#history.pop();
+    this.#history.push(kept);
+  }
+
+  #drop(uuid: string): void {
+    if (this.#pending[0]?.uuid !== uuid) return;
+    this.#latestSent = this.#pending.shift();
+  }
+
+  #sendHead(): void {
+    const status = this.#pending[0];
+    if (status === undefined) return;
+    this.#latestSent = status;
+    this.#options.send({
+      framework_id: { value: this.#options.frameworkId },
+      status,
+      ...(this.#latest === undefined ? {} : { latest_state: this.#latest.state }),
+    });
+    this.#timer = this.#options.clock.timer(this.#resendMs, () => {
+      this.#resendMs = Math.min(this.#resendMs * 2, resendMaxMs);
+      if (!this.#closed) this.#sendHead();
+    });
+  }
+
+  #stopTimer(): void {
+    this.#timer?.[Symbol.dispose]();
+    this.#timer = undefined;
+  }
+
+  #inOrder(work: () => Promise<void>): Promise<void> {
+    const done = this.#order.then(work);
+    this.#order = done.catch((cause) => {
+      this.#options.log.error({ event: "status-update-not-kept", error: describeError(cause) });
+    });
+    return done;
+  }
+}
