@@ -12,7 +12,7 @@ export interface EventuallyOptions {
 export async function eventually<T>(
   what: string,
   attempt: () => Promise<T> | T,
-  { withinMs = 30_000, everyMs = 200 }: EventuallyOptions = {},
+  { withinMs = 30_000, everyMs = 100 }: EventuallyOptions = {},
 ): Promise<T> {
   const untilMs = systemClock.monotonicMs() + withinMs;
   for (;;) {
