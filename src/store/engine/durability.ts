@@ -56,6 +56,7 @@ export class MemoryDurability implements Durability {
 export class FileDurability implements Durability {
   readonly #logDescriptor: number;
   readonly #onDurable: () => void;
+  readonly #onFailure: (error: EtcdError) => void;
   #commits = 0;
   #durable = 0;
   #syncing = false;
@@ -64,7 +65,8 @@ export class FileDurability implements Durability {
   #idle: (() => void) | undefined;
 
   /** The write-ahead log must exist, that is, something must have been written since the file was opened. */
-  constructor(databasePath: string, onDurable: () => void) {
+  constructor(databasePath: string, onDurable: () => void, onFailure: (error: EtcdError) => void) {
+    this.#onFailure = onFailure;
     this.#logDescriptor = openSync(`${databasePath}-wal`, "r+");
     this.#onDurable = onDurable;
     const directory = openSync(dirname(databasePath), "r");
@@ -118,5 +120,6 @@ export class FileDurability implements Durability {
   #fail(error: Error): void {
     this.#failure = unavailable("the store's disk refused to sync; it must be restarted", error);
     for (const waiter of this.#waiters.splice(0)) waiter.reject(this.#failure);
+    this.#onFailure(this.#failure);
   }
 }

@@ -65,6 +65,8 @@ export class Engine implements WatchSource, AsyncDisposable {
   readonly #watchers = new Set<Watcher>();
   readonly clusterId: number;
   readonly term: number;
+  /** Resolves if the disk refuses to sync: from then on only a restart helps. */
+  readonly failed: Promise<EtcdError>;
   #revision: number;
   #visibleRevision: number;
   #compactRevision: number;
@@ -74,6 +76,7 @@ export class Engine implements WatchSource, AsyncDisposable {
   #lastCommit = 0;
   #writesUntilSizeCheck = 0;
   #full = false;
+  #failedSync = false;
   #scrubbing: Promise<void> = Promise.resolve();
   #closed = false;
 
@@ -99,8 +102,15 @@ export class Engine implements WatchSource, AsyncDisposable {
     db.setMeta("term", this.term);
     db.commit();
     const onDurable = () => this.#show();
+    const failed = Promise.withResolvers<EtcdError>();
+    this.failed = failed.promise;
     this.#durability =
-      options.path === ":memory:" ? new MemoryDurability(onDurable) : new FileDurability(options.path, onDurable);
+      options.path === ":memory:"
+        ? new MemoryDurability(onDurable)
+        : new FileDurability(options.path, onDurable, (error) => {
+            this.#failedSync = true;
+            failed.resolve(error);
+          });
     this.#lastCommit = this.#durability.committed();
 
     this.#leases = new Leases(options.clock, (ids) => this.#expire(ids));
@@ -229,6 +239,15 @@ export class Engine implements WatchSource, AsyncDisposable {
       clusterId: this.clusterId,
       term: this.term,
     };
+  }
+
+  /** False once the disk refused to sync, or after closing. */
+  get healthy(): boolean {
+    return !this.#failedSync && !this.#closed;
+  }
+
+  get watcherCount(): number {
+    return this.#watchers.size;
   }
 
   /** True while puts are refused for want of space. */

@@ -48,6 +48,11 @@ export class Watcher implements Disposable {
     return this.#nextRevision - 1;
   }
 
+  /** Someone waits in next(), so all that was pulled has been dealt with. */
+  get idle(): boolean {
+    return this.#waiting !== undefined;
+  }
+
   /** The next changes; waits for some. Throws EtcdError "compacted" and, once closed, STORE_CLOSED. One call at a time. */
   next(): Promise<WatcherBatch> {
     return new Promise((resolve, reject) => {
