@@ -45,18 +45,24 @@ export async function prepareHostFiles(options: HostFilesOptions): Promise<void>
   await inHost("mount", "-t", "tmpfs", "-o", "mode=755", "tmpfs", "/run");
   await inHost("mkdir", "-p", "/run/docker/plugins", "/run/lock", "/run/margay", "/run/sys", shimFolder);
 
+  // The folder lies below /var/lib: once that is an overlay, its path would lead through the overlay.
+  const kept = "/run/margay-lab/kept";
+  await inHost("mkdir", kept);
+  await inHost("mount", "--bind", folder, kept);
   const overlay = (lower: string, name: string) =>
     inHost(
       ...["mount", "-t", "overlay", "-o"],
-      `lowerdir=${lower},upperdir=${join(folder, name)},workdir=${join(folder, `${name}.work`)}`,
+      `lowerdir=${lower},upperdir=${join(kept, name)},workdir=${join(kept, `${name}.work`)}`,
       ...["overlay", lower],
     );
   await overlay("/etc", "etc");
   await overlay("/var/lib", "lib");
   await inHost("mkdir", "-p", "/var/lib/docker", "/var/lib/margay", "/etc/docker", "/etc/calico");
   // Docker's own overlays cannot lie on an overlay.
-  await inHost("mount", "--bind", join(folder, "docker"), "/var/lib/docker");
-  await inHost("mount", "--bind", join(folder, "log"), "/var/log");
+  await inHost("mount", "--bind", join(kept, "docker"), "/var/lib/docker");
+  await inHost("mount", "--bind", join(kept, "log"), "/var/log");
+  await inHost("umount", kept);
+  await inHost("rmdir", kept);
 
   await inHost("mount", "-t", "sysfs", "sysfs", "/run/sys");
   await inHost("mount", "--rbind", "/sys/fs/cgroup", "/run/sys/fs/cgroup");
