@@ -1,0 +1,173 @@
+/**
+ * Many allocators on one store, each of which loses its connection before or after a transaction took effect, as a
+ * crash would: whatever happens, no address is held twice and the documents agree with each other.
+ */
+
+import { expect, test } from "bun:test";
+import fc from "fast-check";
+import { type IpAddress, parseCidr } from "../base/addresses.ts";
+import { type Clock, TestClock } from "../base/clock.ts";
+import { OperationError } from "../base/errors.ts";
+import { newIpPool } from "../model/ip-pool.ts";
+import { allocationsOf, decodeAffinity, decodeBlock, decodeHandle, ownerHost } from "../model/ipam-documents.ts";
+import {
+  blocksPrefix,
+  handlesPrefix,
+  ipamPrefix,
+  ipPoolKey,
+  nodeKey,
+  parseAffinityKey,
+  parseHandleKey,
+} from "../model/keys.ts";
+import { newNode } from "../model/node.ts";
+import { encode } from "../model/resource.ts";
+import { openSqliteStore } from "../store/sqlite-store.ts";
+import type { Store } from "../store/store.ts";
+import { Ipam } from "./ipam.ts";
+
+type Fault = "none" | "before" | "after";
+type Step =
+  | { readonly kind: "assign"; readonly host: number; readonly fault: Fault; readonly ordinal: number | undefined }
+  | { readonly kind: "release" | "move"; readonly host: number; readonly fault: Fault; readonly which: number };
+
+const fault = fc.constantFrom<Fault>("none", "none", "none", "before", "after");
+const host = fc.integer({ min: 0, max: 3 });
+const step: fc.Arbitrary<Step> = fc.oneof(
+  {
+    weight: 3,
+    arbitrary: fc.record({
+      kind: fc.constant("assign" as const),
+      host,
+      fault,
+      ordinal: fc.option(fc.integer({ min: 0, max: 63 }), { nil: undefined }),
+    }),
+  },
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      kind: fc.constantFrom("release" as const, "move" as const),
+      host,
+      fault,
+      which: fc.nat(30),
+    }),
+  },
+);
+
+test("no address is ever held twice, whatever fails and whoever asks at the same time", async () => {
+  await fc.assert(
+    fc.asyncProperty(fc.array(fc.array(step, { minLength: 1, maxLength: 8 }), { maxLength: 12 }), async (rounds) => {
+      await run(rounds);
+    }),
+    { numRuns: 60 },
+  );
+});
+
+async function run(rounds: readonly (readonly Step[])[]): Promise<void> {
+  const clock = new TestClock();
+  // Retries wait for nobody here: what matters is the order of transactions, which the store decides.
+  const impatient: Clock = {
+    nowMs: () => clock.nowMs(),
+    monotonicMs: () => clock.monotonicMs(),
+    sleep: () => Promise.resolve(),
+    timer: (ms, onTime) => clock.timer(ms, onTime),
+    uuid: () => clock.uuid(),
+    random: () => clock.random(),
+  };
+  await using store = await openSqliteStore({ path: ":memory:", clock });
+  const pool = newIpPool({ name: "p", cidr: parseCidr("10.0.0.0/26"), blockSize: 28 }, { uid: "u", nowMs: 0 });
+  await store.put(ipPoolKey("p"), encode(pool));
+  for (let at = 0; at < 4; at++)
+    await store.put(nodeKey(`h${at}`), encode(newNode({ name: `h${at}` }, { uid: "u", nowMs: 0 })));
+
+  const held = new Map<string, IpAddress>();
+  let handles = 0;
+  for (const round of rounds) {
+    await clock.advance(40_000);
+    const plans = new Map<number, { ipam: Ipam; faults: Fault[] }>();
+    await Promise.all(
+      round.map(async (wanted) => {
+        const { ipam, faults } = plans.get(wanted.host) ?? allocator(store, impatient);
+        plans.set(wanted.host, { ipam, faults });
+        faults.push(wanted.fault);
+        const handle = `handle-${++handles}`;
+        try {
+          if (wanted.kind === "assign") {
+            const address = parseCidr(`10.0.0.${wanted.ordinal ?? 0}`).split("/")[0] as IpAddress;
+            const given = await ipam.assignAddress({
+              host: `h${wanted.host}`,
+              family: 4,
+              handle,
+              ...(wanted.ordinal === undefined ? {} : { address }),
+            });
+            expect([...held.values()]).not.toContain(given);
+            held.set(handle, given);
+          } else {
+            const [chosen] = [...held.keys()].slice(wanted.which);
+            if (chosen === undefined) return;
+            const address = held.get(chosen) as IpAddress;
+            held.delete(chosen); // what becomes of it is unknown until the call has succeeded
+            if (wanted.kind === "release") await ipam.releaseByHandle(chosen);
+            else if ((await ipam.moveHandle({ from: [chosen], to: handle })).includes(address))
+              held.set(handle, address);
+          }
+        } catch (error) {
+          if (!(error instanceof OperationError)) throw error;
+        }
+      }),
+    );
+    await check(store, held);
+  }
+}
+
+/** An allocator of its own process whose store fails as told, one fault per transaction that writes. */
+function allocator(store: Store, clock: Clock): { ipam: Ipam; faults: Fault[] } {
+  const faults: Fault[] = [];
+  const failing: Store = Object.create(store, {
+    transact: {
+      value: async (...given: Parameters<Store["transact"]>) => {
+        const writes = given[0].success.some((operation) => "put" in operation || "delete" in operation);
+        const next = writes ? (faults.shift() ?? "none") : "none";
+        if (next === "before") throw new OperationError("STORE_UNAVAILABLE", "cut before");
+        const outcome = await store.transact(...given);
+        if (next === "after") throw new OperationError("STORE_UNAVAILABLE", "cut after");
+        return outcome;
+      },
+    },
+  });
+  return { ipam: new Ipam({ store: failing, clock }), faults };
+}
+
+async function check(store: Store, held: ReadonlyMap<string, IpAddress>): Promise<void> {
+  const blocks = (await store.list(blocksPrefix)).kvs.map(({ value }) => ({
+    block: decodeBlock(value),
+    raw: JSON.parse(value),
+  }));
+  const inHandles = new Map<string, Map<string, number>>();
+  const byHandle = new Map<string, string[]>();
+  for (const { block, raw } of blocks) {
+    const ordinals = block.allocations.flatMap((index, ordinal) => (index === undefined ? [] : [ordinal]));
+    expect([...raw.unallocated, ...ordinals].sort((a, b) => a - b)).toEqual(
+      block.allocations.map((_, ordinal) => ordinal),
+    );
+    expect([...block.sequenceByOrdinal.keys()].sort((a, b) => a - b)).toEqual(ordinals);
+    expect(new Set(block.allocations.filter((index) => index !== undefined)).size).toBe(block.attributes.length);
+    for (const { handle = "", address } of allocationsOf(block)) {
+      const counts = inHandles.get(handle) ?? new Map<string, number>();
+      inHandles.set(handle, counts.set(block.cidr, (counts.get(block.cidr) ?? 0) + 1));
+      byHandle.set(handle, [...(byHandle.get(handle) ?? []), address]);
+    }
+  }
+  for (const [handle, address] of held) expect(byHandle.get(handle) ?? []).toEqual([address]);
+  const stored = (await store.list(handlesPrefix)).kvs.map(
+    ({ key, value }) => [parseHandleKey(key) ?? "", decodeHandle(value)] as const,
+  );
+  expect(new Map(stored) as ReadonlyMap<string, unknown>).toEqual(inHandles);
+  const affinities = (await store.list(`${ipamPrefix}host/`)).kvs.map(({ key, value }) => ({
+    ...parseAffinityKey(key),
+    state: decodeAffinity(value),
+  }));
+  const owned = blocks.flatMap(({ block }) =>
+    ownerHost(block) === undefined ? [] : [`${ownerHost(block)} ${block.cidr} confirmed`],
+  );
+  expect(affinities.map(({ host: owner, cidr, state }) => `${owner} ${cidr} ${state}`).sort()).toEqual(owned.sort());
+}
