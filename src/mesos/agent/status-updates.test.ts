@@ -16,7 +16,7 @@ function open(records: UpdateRecord[] = [], clock = new TestClock()) {
     clock,
     log: silentLog,
     records: [...records],
-    journal: { append: async (record) => void records.push(record) },
+    journal: { append: async (record) => void records.push(record), close: async () => undefined },
     send: (update) => void sent.push(`${update.status.state} (${update.latest_state})`),
     onDone: () => void done.push("done"),
   });
@@ -94,7 +94,7 @@ test("a journal that cannot be written holds the update back", async () => {
     frameworkId: "f",
     clock: new TestClock(),
     log: silentLog,
-    journal: { append: () => Promise.reject(new Error("disk full")) },
+    journal: { append: () => Promise.reject(new Error("disk full")), close: async () => undefined },
     send: (update) => void sent.push(update.status.state),
     onDone: () => undefined,
   });

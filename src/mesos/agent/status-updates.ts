@@ -20,6 +20,7 @@ export type UpdateRecord =
 
 export interface UpdateJournal {
   append(record: UpdateRecord): Promise<void>;
+  close(): Promise<void>;
 }
 
 export interface TaskUpdatesOptions {
@@ -119,6 +120,7 @@ export class TaskUpdates {
   close(): void {
     this.#closed = true;
     this.#stopTimer();
+    void this.#inOrder(() => this.#options.journal.close());
   }
 
   #take(status: TaskStatus): void {
