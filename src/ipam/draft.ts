@@ -58,7 +58,7 @@ export class Draft {
 
   /** Reads keys and prefixes in as few round trips as can be; what was read before is not read again. */
   async fetch(keys: Iterable<string>, prefixes: Iterable<string> = []): Promise<void> {
-    const wantedKeys = [...new Set(keys)].filter((key) => !this.#read.has(key));
+    const wantedKeys = [...new Set(keys)].filter((key) => !this.#isKnown(key));
     const wantedPrefixes = [...new Set(prefixes)].filter((prefix) => !this.#listed.has(prefix));
     const reads: Operation[] = [...wantedPrefixes.map((list) => ({ list })), ...wantedKeys.map((get) => ({ get }))];
     for (let from = 0; from < reads.length; from += readsPerTransactionMax) {
@@ -72,6 +72,11 @@ export class Draft {
         for (const kv of kvs) if (!this.#read.has(kv.key)) this.#read.set(kv.key, kv);
       }
     }
+  }
+
+  /** A key below a prefix that was listed without it was absent then: reading it now would mix two states. */
+  #isKnown(key: string): boolean {
+    return this.#read.has(key) || [...this.#listed.keys()].some((prefix) => key.startsWith(prefix));
   }
 
   async value(key: string): Promise<string | undefined> {
@@ -126,7 +131,7 @@ export class Draft {
 
   /** As handle(), but a handle never read counts as absent: the transaction fails if it is there. */
   handleAssumedNew(handle: string): HandleCounts | Promise<HandleCounts> {
-    const known = this.#changes.handles.has(handle) || this.#read.has(handleKey(handle));
+    const known = this.#changes.handles.has(handle) || this.#isKnown(handleKey(handle));
     return known ? this.handle(handle) : new Map();
   }
 
