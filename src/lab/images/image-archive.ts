@@ -20,7 +20,7 @@ export function imageArchive(
   const config = JSON.stringify({
     architecture,
     os: "linux",
-    created: "1970-01-01T00:00:00Z",
+    created: "2026-01-01T00:00:00Z",
     config: {
       Env: settings.env,
       Cmd: settings.cmd,
@@ -30,7 +30,7 @@ export function imageArchive(
       Labels: { "org.margay.image": "built from Debian packages" },
     },
     rootfs: { type: "layers", diff_ids: [`sha256:${sha256(layer)}`] },
-    history: [{ created: "1970-01-01T00:00:00Z", created_by: "margay lab" }],
+    history: [{ created: "2026-01-01T00:00:00Z", created_by: "margay lab" }],
   });
   const configName = `${sha256(config)}.json`;
   const manifest = JSON.stringify([{ Config: configName, RepoTags: [tag], Layers: ["layer.tar"] }]);
