@@ -1,0 +1,40 @@
+/**
+ * What programs on this host want to know of the cluster without asking the store: the pools and where the store stands.
+ * Fed from the same watch as the policy calculation; while the store is away it keeps what it knew last.
+ */
+import { describeError } from "../base/errors.ts";
+import type { Log } from "../base/log.ts";
+import { decodeIpPool, type Pool } from "../model/ip-pool.ts";
+import { kindPrefix } from "../model/keys.ts";
+import type { KeyValue } from "../store/store.ts";
+
+const poolsPrefix = kindPrefix("IPPool");
+
+export class ClusterView {
+  readonly #log: Log;
+  readonly #pools = new Map<string, Pool>();
+  readonly #onPoolsChange: (pools: readonly Pool[]) => void;
+
+  constructor(options: { log: Log; onPoolsChange: (pools: readonly Pool[]) => void }) {
+    this.#log = options.log;
+    this.#onPoolsChange = options.onPoolsChange;
+  }
+
+  update(key: string, value: KeyValue | undefined): void {
+    if (!key.startsWith(poolsPrefix)) return;
+    this.#pools.delete(key);
+    if (value !== undefined) {
+      try {
+        this.#pools.set(key, decodeIpPool(value.value, key));
+      } catch (error) {
+        // An invalid pool counts as absent.
+        this.#log.warn({ event: "pool_invalid", key, error: describeError(error) });
+      }
+    }
+    this.#onPoolsChange(this.pools());
+  }
+
+  pools(): readonly Pool[] {
+    return [...this.#pools.values()];
+  }
+}

@@ -1,0 +1,400 @@
+/**
+ * Docker's endpoints of this host in the store: their addresses and their WorkloadEndpoints, changed together.
+ *
+ * An address is always owned by a handle that says what it is for:
+ *   docker-<host>-pending-<ip>          taken at RequestAddress, nobody has come for it yet
+ *   <EndpointID>                        from CreateEndpoint on, written in one transaction with the WorkloadEndpoint
+ *   docker-<host>-pending-<EndpointID>  after DeleteEndpoint, until Docker's ReleaseAddress: a late or repeated release can
+ *                                       never free an address that is somebody else's by now
+ *   docker-<host>-network-<NetworkID>   auxiliary addresses of a network
+ * Every transition is one transaction that compares the handle, so a crash leaves a state of this list, and the reconciler
+ * gives back what stays pending.
+ */
+import { type Cidr, type IpAddress, ipFamily, parseIpAddress } from "../../../base/addresses.ts";
+import type { Clock } from "../../../base/clock.ts";
+import { BadInput, OperationError } from "../../../base/errors.ts";
+import type { Log } from "../../../base/log.ts";
+import type { HeldAddress, Ipam } from "../../../ipam/ipam.ts";
+import { isIpamError } from "../../../ipam/ipam-error.ts";
+import { handlesPrefix, kindPrefix, parseHandleKey, workloadEndpointKey } from "../../../model/keys.ts";
+import { isLabelKey, isLabelValue } from "../../../model/names.ts";
+import { encode } from "../../../model/resource.ts";
+import {
+  decodeWorkloadEndpoint,
+  forcedLabels,
+  networksOf,
+  newWorkloadEndpoint,
+  type WorkloadEndpoint,
+} from "../../../model/workload-endpoint.ts";
+import { workloadEndpointName, workloadEndpointNamePrefix } from "../../../model/workload-endpoint-name.ts";
+import type { Store } from "../../../store/store.ts";
+import type { NetworkIdentity } from "../networks/network-directory.ts";
+import { profileNameOf } from "../networks/network-profile.ts";
+import {
+  CONTAINER_MAC,
+  DOCKER_NAMESPACE,
+  DOCKER_ORCHESTRATOR,
+  hostInterfaceName,
+  NETWORK_ANNOTATION,
+  NETWORK_ID_ANNOTATION,
+} from "./endpoint-names.ts";
+import type { AttachedEndpoint, EndpointRecord } from "./reconciliation-plan.ts";
+
+const ATTEMPTS_MAX = 10;
+
+export interface NewEndpoint {
+  readonly endpointId: string;
+  readonly networkId: string;
+  readonly network: NetworkIdentity;
+  readonly addresses: readonly IpAddress[];
+  readonly mac: string;
+  readonly labels: Readonly<Record<string, string>>;
+}
+
+export interface FoundEndpoint {
+  readonly key: string;
+  readonly revision: number;
+  readonly addresses: readonly IpAddress[];
+}
+
+export interface EndpointRegistryOptions {
+  readonly host: string;
+  readonly store: Store;
+  readonly ipam: Ipam;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** False: endpoints get no profile and policy goes by labels alone. */
+  readonly createProfiles: boolean;
+  /** Makes the network's default profile if there is none. */
+  readonly ensureProfile: (network: string, signal: AbortSignal) => Promise<void>;
+  /** Whether the host's end of the endpoint's veth exists: the container may be alive. */
+  readonly isLinked: (endpointId: string) => Promise<boolean>;
+}
+
+export class EndpointRegistry {
+  readonly #options: EndpointRegistryOptions;
+  readonly #pendingPrefix: string;
+
+  constructor(options: EndpointRegistryOptions) {
+    this.#options = options;
+    this.#pendingPrefix = `docker-${options.host}-pending-`;
+  }
+
+  /** undefined: nothing is free. */
+  async reserveAny(family: 4 | 6, pool: Cidr | undefined, signal: AbortSignal): Promise<IpAddress | undefined> {
+    try {
+      return await this.#assign({ family, ...(pool === undefined ? {} : { pools: [pool] }) }, signal);
+    } catch (error) {
+      if (isIpamError(error, "IPAM_POOL_EXHAUSTED") || isIpamError(error, "IPAM_NO_POOL")) return undefined;
+      throw error;
+    }
+  }
+
+  /** False: somebody else has the address. One that a crash has left behind on this host is taken over. */
+  async reserve(address: IpAddress, signal: AbortSignal): Promise<boolean> {
+    for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt += 1) {
+      try {
+        await this.#assign({ family: ipFamily(address), address }, signal);
+        return true;
+      } catch (error) {
+        if (!isIpamError(error, "IPAM_ADDRESS_IN_USE")) throw error;
+      }
+      const held = await this.#options.ipam.lookup(address);
+      if (held === undefined) continue; // given back in between
+      if (!(await this.#takeOver(held, signal))) return false;
+    }
+    return false;
+  }
+
+  /** Docker gives an address back. Unknown, free, and other people's addresses: nothing to do. */
+  async release(address: IpAddress, signal: AbortSignal): Promise<void> {
+    const held = await this.#options.ipam.lookup(address);
+    if (held?.handle === undefined || held.attributes.node !== this.#options.host) return;
+    if (!this.#isReservation(held.handle)) {
+      // Docker tells only the IPAM driver of a container that died with the daemon (reference/docker.md 2.6).
+      if (held.attributes.orchestrator !== DOCKER_ORCHESTRATOR || (await this.#options.isLinked(held.handle))) return;
+      await this.remove(held.handle, signal);
+      await this.releaseEndpoint(held.handle, signal);
+      return;
+    }
+    try {
+      await this.#options.ipam.releaseAddress(address, { handle: held.handle, signal });
+    } catch (error) {
+      if (!isIpamError(error, "IPAM_OWNER_MISMATCH")) throw error; // it is another endpoint's since we looked
+    }
+  }
+
+  /** The address stays taken as long as the network exists. */
+  async keepForNetwork(address: string, networkId: string, signal: AbortSignal): Promise<void> {
+    const from = this.#pendingPrefix + parseIpAddress(address);
+    try {
+      const to = `docker-${this.#options.host}-network-${networkId}`;
+      await this.#options.ipam.moveHandle({ from: [from], to, signal });
+    } catch (error) {
+      if (!isIpamError(error, "IPAM_HANDLE_UNKNOWN")) throw error;
+    }
+  }
+
+  /** Address and WorkloadEndpoint in one transaction. Repeating it is fine; an address nobody reserved is refused. */
+  async create(endpoint: NewEndpoint, signal: AbortSignal): Promise<void> {
+    const { ipam, store, createProfiles, ensureProfile } = this.#options;
+    refuseBadLabels(endpoint.labels);
+    if (createProfiles && endpoint.network.resolved) await ensureProfile(endpoint.network.name, signal);
+    const record = this.#newRecord(endpoint);
+    const key = this.#keyOf(endpoint.endpointId);
+    const from = endpoint.addresses.map((address) => this.#pendingPrefix + address);
+    for (let attempt = 0, modRevision = 0; attempt < ATTEMPTS_MAX; attempt += 1) {
+      try {
+        const held = await ipam.moveHandle({
+          from,
+          to: endpoint.endpointId,
+          require: [{ key, modRevision }],
+          also: (addresses) => {
+            this.#requireAll(endpoint.addresses, addresses);
+            return [{ put: key, value: encode(record) }];
+          },
+          signal,
+        });
+        this.#requireAll(endpoint.addresses, held);
+        return;
+      } catch (error) {
+        if (isIpamError(error, "IPAM_HANDLE_UNKNOWN")) this.#requireAll(endpoint.addresses, []);
+        if (!isIpamError(error, "IPAM_PRECONDITION_FAILED")) throw error;
+        // A former call's answer was lost: the record is there already and is written anew.
+        modRevision = (await store.get(key, { signal }))?.modRevision ?? 0;
+      }
+    }
+    throw new OperationError("DOCKER_ENDPOINT_CONFLICT", `Workload endpoints creation error, data: ${key}`, {
+      retry: "backoff",
+    });
+  }
+
+  /** Its addresses go back to "pending": Docker gives them back with calls of their own. No record: nothing to do. */
+  async remove(endpointId: string, signal: AbortSignal): Promise<void> {
+    const { ipam, store } = this.#options;
+    const key = this.#keyOf(endpointId);
+    try {
+      await ipam.moveHandle({
+        from: [endpointId],
+        to: this.#pendingPrefix + endpointId,
+        also: () => [{ delete: key }],
+        signal,
+      });
+    } catch (error) {
+      if (!isIpamError(error, "IPAM_HANDLE_UNKNOWN")) throw error;
+      await store.delete(key, { signal });
+    }
+  }
+
+  /** The rest of `remove`, for an endpoint whose addresses Docker will not ask to be freed. */
+  async releaseEndpoint(endpointId: string, signal: AbortSignal): Promise<void> {
+    await this.releaseHandle(this.#pendingPrefix + endpointId, signal);
+  }
+
+  async releaseHandle(handle: string, signal: AbortSignal): Promise<void> {
+    await this.#options.ipam.releaseByHandle(handle, { signal });
+  }
+
+  async find(endpointId: string, signal: AbortSignal): Promise<FoundEndpoint | undefined> {
+    const key = this.#keyOf(endpointId);
+    const stored = await this.#options.store.get(key, { signal });
+    if (stored === undefined) return undefined;
+    const addresses = networksOf(decodeWorkloadEndpoint(stored.value, key), key).map((cidr) =>
+      parseIpAddress(cidr.split("/")[0] ?? ""),
+    );
+    return { key, revision: stored.modRevision, addresses };
+  }
+
+  /** This host's records of this orchestrator, and no others. */
+  async list(signal: AbortSignal): Promise<readonly EndpointRecord[]> {
+    const { host, store, log } = this.#options;
+    const prefix =
+      kindPrefix("WorkloadEndpoint", DOCKER_NAMESPACE) + workloadEndpointNamePrefix(host, DOCKER_ORCHESTRATOR);
+    const { kvs } = await store.list(prefix, { signal });
+    return kvs.flatMap(({ key, value }) => {
+      try {
+        const { metadata, spec } = decodeWorkloadEndpoint(value, key);
+        if (spec.node !== host || spec.orchestrator !== DOCKER_ORCHESTRATOR) return [];
+        const networkResolved = metadata.annotations?.[NETWORK_ID_ANNOTATION] === undefined;
+        return [{ endpointId: spec.endpoint, networkResolved }];
+      } catch (error) {
+        log.warn({ event: "endpoint_record_unreadable", key, error: String(error) });
+        return [];
+      }
+    });
+  }
+
+  /** Handles of addresses nobody has come for, or that were not given back. */
+  async pendingHandles(signal: AbortSignal): Promise<readonly string[]> {
+    const { kvs } = await this.#options.store.list(handlesPrefix + this.#pendingPrefix, { signal });
+    return kvs.flatMap(({ key }) => parseHandleKey(key) ?? []);
+  }
+
+  async setLabels(endpointId: string, labels: Readonly<Record<string, string>>, signal: AbortSignal): Promise<void> {
+    const valid = Object.fromEntries(
+      Object.entries(labels).filter(([key, value]) => isLabelKey(key) && isLabelValue(value)),
+    );
+    await this.#edit(endpointId, signal, ({ metadata }) => ({
+      labels: forcedLabels({ ...metadata.labels, ...valid }, DOCKER_NAMESPACE, DOCKER_ORCHESTRATOR),
+    }));
+  }
+
+  /** The network's name has become known. */
+  async setNetwork(endpointId: string, networkName: string, signal: AbortSignal): Promise<void> {
+    const { createProfiles, ensureProfile } = this.#options;
+    if (createProfiles) await ensureProfile(networkName, signal);
+    await this.#edit(endpointId, signal, ({ metadata }) => {
+      const { [NETWORK_ID_ANNOTATION]: _id, ...annotations } = metadata.annotations ?? {};
+      return {
+        annotations: { ...annotations, [NETWORK_ANNOTATION]: networkName },
+        profiles: createProfiles ? [profileNameOf(networkName)] : [],
+      };
+    });
+  }
+
+  /** Docker and the kernel have the endpoint, the store has lost it. @throws when its address is somebody else's by now. */
+  async restore(endpoint: AttachedEndpoint, signal: AbortSignal): Promise<void> {
+    const { ipam, host } = this.#options;
+    const addresses = endpoint.addresses.map((text) => parseIpAddress(text.split("/")[0] ?? ""));
+    for (const address of addresses) {
+      const held = await ipam.lookup(address);
+      if (held?.handle === endpoint.endpointId) continue;
+      if (held?.handle === this.#pendingPrefix + endpoint.endpointId) {
+        await ipam.moveHandle({ from: [held.handle], to: this.#pendingPrefix + address, signal });
+      } else await this.#assign({ family: ipFamily(address), address }, signal);
+    }
+    this.#options.log.info({ event: "endpoint_record_restored", endpointId: endpoint.endpointId, host });
+    await this.create(
+      {
+        endpointId: endpoint.endpointId,
+        networkId: endpoint.networkId,
+        network: { name: endpoint.networkName, profileName: profileNameOf(endpoint.networkName), resolved: true },
+        addresses,
+        mac: endpoint.mac === "" ? CONTAINER_MAC.toLowerCase() : endpoint.mac,
+        labels: {},
+      },
+      signal,
+    );
+  }
+
+  async #assign(
+    what: { readonly family: 4 | 6; readonly pools?: readonly Cidr[]; readonly address?: IpAddress },
+    signal: AbortSignal,
+  ): Promise<IpAddress> {
+    const { ipam, host, clock } = this.#options;
+    return await ipam.assignAddress({
+      ...what,
+      host,
+      handle: (address) => this.#pendingPrefix + address,
+      attributes: { orchestrator: DOCKER_ORCHESTRATOR, timestamp: new Date(clock.nowMs()).toISOString() },
+      signal,
+    });
+  }
+
+  /** Frees an address that is still held by something of this host that is no more; true when it may be asked for again. */
+  async #takeOver(held: HeldAddress, signal: AbortSignal): Promise<boolean> {
+    const { host, ipam } = this.#options;
+    const { handle } = held;
+    if (handle === undefined || held.attributes.node !== host || held.attributes.orchestrator !== DOCKER_ORCHESTRATOR)
+      return false;
+    if (handle === this.#pendingPrefix + held.address) return false; // somebody is about to use it, or the reconciler frees it
+    if (handle.startsWith(`docker-${host}-network-`)) return false;
+    if (!handle.startsWith(this.#pendingPrefix)) {
+      if (await this.#options.isLinked(handle)) return false;
+      await this.remove(handle, signal);
+      await this.releaseEndpoint(handle, signal);
+      return true;
+    }
+    try {
+      await ipam.releaseAddress(held.address, { handle, signal });
+    } catch (error) {
+      if (!isIpamError(error, "IPAM_OWNER_MISMATCH")) throw error;
+    }
+    return true;
+  }
+
+  async #edit(
+    endpointId: string,
+    signal: AbortSignal,
+    change: (record: WorkloadEndpoint) => {
+      readonly labels?: Record<string, string>;
+      readonly annotations?: Record<string, string>;
+      readonly profiles?: string[];
+    },
+  ): Promise<void> {
+    const { store } = this.#options;
+    const key = this.#keyOf(endpointId);
+    for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt += 1) {
+      const stored = await store.get(key, { signal });
+      if (stored === undefined) return; // the container is gone already
+      const record = decodeWorkloadEndpoint(stored.value, key);
+      const { profiles, ...metadata } = change(record);
+      const value = encode({
+        ...record,
+        metadata: { ...record.metadata, ...metadata },
+        spec: profiles === undefined ? record.spec : { ...record.spec, profiles },
+      });
+      if (value === stored.value) return;
+      const transaction = { compare: [{ key, modRevision: stored.modRevision }], success: [{ put: key, value }] };
+      if ((await store.transact(transaction, { signal })).succeeded) return;
+    }
+    throw new OperationError("STORE_CONFLICT", `${key} was changed by others ${ATTEMPTS_MAX} times`, {
+      retry: "backoff",
+    });
+  }
+
+  #newRecord(endpoint: NewEndpoint): WorkloadEndpoint {
+    const { host, clock, createProfiles } = this.#options;
+    const { endpointId, networkId, network, addresses, mac, labels } = endpoint;
+    const record = newWorkloadEndpoint(
+      {
+        namespace: DOCKER_NAMESPACE,
+        node: host,
+        orchestrator: DOCKER_ORCHESTRATOR,
+        workload: DOCKER_ORCHESTRATOR,
+        endpoint: endpointId,
+        interfaceName: hostInterfaceName(endpointId),
+        mac,
+        addresses,
+        profiles: createProfiles ? [network.profileName] : [],
+        labels,
+      },
+      { uid: clock.uuid(), nowMs: clock.nowMs() },
+    );
+    const annotations = network.resolved
+      ? { [NETWORK_ANNOTATION]: network.name }
+      : { [NETWORK_ID_ANNOTATION]: networkId };
+    return { ...record, metadata: { ...record.metadata, annotations } };
+  }
+
+  #keyOf(endpointId: string): string {
+    const identity = { node: this.#options.host, orchestrator: DOCKER_ORCHESTRATOR, endpoint: endpointId };
+    return workloadEndpointKey(DOCKER_NAMESPACE, workloadEndpointName(identity));
+  }
+
+  #isReservation(handle: string): boolean {
+    return handle.startsWith(this.#pendingPrefix) || handle.startsWith(`docker-${this.#options.host}-network-`);
+  }
+
+  /** An address that is not held for this endpoint may be anybody's. */
+  #requireAll(wanted: readonly IpAddress[], held: readonly IpAddress[]): void {
+    const missing = wanted.find((address) => !held.includes(address));
+    if (missing === undefined) return;
+    throw new OperationError(
+      "DOCKER_ADDRESS_NOT_RESERVED",
+      `The address ${missing} is not reserved for this endpoint`,
+      {
+        remedy: "create the network with --ipam-driver=calico",
+      },
+    );
+  }
+}
+
+function refuseBadLabels(labels: Readonly<Record<string, string>>): void {
+  for (const [key, value] of Object.entries(labels)) {
+    if (!isLabelKey(key))
+      throw new BadInput(`label ${key}`, "cannot be a label's name", "a qualified name of at most 63 characters");
+    if (!isLabelValue(value))
+      throw new BadInput(`label ${key}`, `"${value}" cannot be a label's value`, "at most 63 letters, digits, - _ .");
+  }
+}

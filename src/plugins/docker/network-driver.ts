@@ -1,0 +1,250 @@
+/**
+ * The network driver `calico`: NetworkDriver.* of Docker's plug-in protocol (reference/docker.md 2 and 4.3).
+ * - The policy gate: Join is answered only when the kernel enforces the endpoint's policy on its interface. Docker starts
+ *   the container's first instruction after that.
+ * - Each call may come twice, late, or for something that is gone: removing what is not there succeeds.
+ * - One call at a time per endpoint; different endpoints never wait for each other. Static answers need no store.
+ * - Nothing is asked of Docker on the way to an answer, except the name of a network that is not known yet (bounded).
+ */
+import { hostCidr, type IpAddress, ipFamily, networkAddress, tryParseCidr } from "../../base/addresses.ts";
+import { OperationError } from "../../base/errors.ts";
+import type { DriverSettings } from "./driver-settings.ts";
+import {
+  CONTAINER_MAC,
+  endpointLabels,
+  hostInterfaceName,
+  temporaryInterfaceName,
+} from "./endpoints/endpoint-names.ts";
+import type { EndpointRegistry } from "./endpoints/endpoint-registry.ts";
+import { chooseNextHop, type endpointState, nextHopAddress } from "./endpoints/endpoint-state.ts";
+import type { KeyedLocks } from "./keyed-locks.ts";
+import { readNetworkOptions } from "./network-options.ts";
+import type { NetworkDirectory } from "./networks/network-directory.ts";
+import { bodyless, type PluginCalls, withBody } from "./plugin-server.ts";
+import {
+  anyRequest,
+  type CreateEndpointRequest,
+  type CreateNetworkRequest,
+  createEndpointRequest,
+  createNetworkRequest,
+  type EndpointRequest,
+  endpointRequest,
+  type JoinRequest,
+  joinRequest,
+  networkRequest,
+} from "./plugin-shapes.ts";
+import type { StateFiles } from "./state-files.ts";
+
+const STATIC_ROUTE_ON_LINK = 1;
+
+/** What the driver needs of the host's kernel side; the node's data plane provides it. */
+export interface HostLinks {
+  createVeth(options: { hostName: string; containerName: string; mtu?: number }): Promise<void>;
+  removeVeth(hostName: string): Promise<void>;
+  /** The link-local address of an interface, waiting a moment for it; undefined where IPv6 is off. */
+  linkLocalAddress(hostName: string, signal: AbortSignal): Promise<IpAddress | undefined>;
+}
+
+/** Resolves when the kernel enforces the record at `key` as it was at this revision (or later). */
+export type PolicyGate = (key: string, revision: number, signal: AbortSignal) => Promise<void>;
+
+export interface NetworkDriverOptions {
+  readonly settings: DriverSettings;
+  readonly registry: EndpointRegistry;
+  readonly networks: NetworkDirectory;
+  readonly endpoints: StateFiles<typeof endpointState>;
+  readonly links: HostLinks;
+  readonly gate: PolicyGate;
+  readonly locks: KeyedLocks;
+  /** A new endpoint whose labels may have to be taken from its container. */
+  readonly onEndpointCreated: (endpointId: string, networkId: string) => void;
+  readonly onStep: (step: string, startedMs: number) => void;
+  readonly monotonicMs: () => number;
+}
+
+export class NetworkDriver {
+  readonly #options: NetworkDriverOptions;
+
+  constructor(options: NetworkDriverOptions) {
+    this.#options = options;
+  }
+
+  calls(): PluginCalls {
+    const nothing = withBody(anyRequest, () => ({}));
+    return {
+      "NetworkDriver.GetCapabilities": bodyless(() => ({
+        Scope: this.#options.settings.scope,
+        ConnectivityScope: "global",
+      })),
+      "NetworkDriver.GwAllocCheck": withBody(anyRequest, () => ({ SkipIPv4: false, SkipIPv6: false })),
+      "NetworkDriver.AllocateNetwork": withBody(anyRequest, () => ({ Options: {} })),
+      "NetworkDriver.FreeNetwork": nothing,
+      "NetworkDriver.CreateNetwork": withBody(createNetworkRequest, (request, signal) =>
+        this.createNetwork(request, signal),
+      ),
+      "NetworkDriver.DeleteNetwork": withBody(networkRequest, (request) => this.deleteNetwork(request.NetworkID)),
+      "NetworkDriver.CreateEndpoint": withBody(createEndpointRequest, (request, signal) =>
+        this.createEndpoint(request, signal),
+      ),
+      "NetworkDriver.DeleteEndpoint": withBody(endpointRequest, (request, signal) =>
+        this.deleteEndpoint(request, signal),
+      ),
+      "NetworkDriver.EndpointOperInfo": withBody(anyRequest, () => ({ Value: {} })),
+      "NetworkDriver.Join": withBody(joinRequest, (request, signal) => this.join(request, signal)),
+      "NetworkDriver.Leave": withBody(endpointRequest, (request, signal) => this.leave(request, signal)),
+      "NetworkDriver.ProgramExternalConnectivity": nothing,
+      "NetworkDriver.RevokeExternalConnectivity": nothing,
+      "NetworkDriver.DiscoverNew": nothing,
+      "NetworkDriver.DiscoverDelete": nothing,
+    };
+  }
+
+  async createNetwork(request: CreateNetworkRequest, signal: AbortSignal): Promise<object> {
+    const { mtu, auxAddresses } = readNetworkOptions(request);
+    this.#options.networks.noteCreated(request.NetworkID, mtu);
+    // Auxiliary addresses were asked for like a container's; no endpoint will ever come for them.
+    for (const address of auxAddresses) await this.#options.registry.keepForNetwork(address, request.NetworkID, signal);
+    return {};
+  }
+
+  deleteNetwork(networkId: string): object {
+    this.#options.networks.noteDeleted(networkId);
+    return {};
+  }
+
+  async createEndpoint(request: CreateEndpointRequest, signal: AbortSignal): Promise<object> {
+    const { registry, networks, locks } = this.#options;
+    const { NetworkID, EndpointID, Interface } = request;
+    const addresses = addressesOf(Interface);
+    const mac = parseMac(Interface.MacAddress);
+    return await locks.run(EndpointID, signal, async () => {
+      const startedMs = this.#options.monotonicMs();
+      const network = await networks.resolve(NetworkID, signal);
+      await registry.create(
+        {
+          endpointId: EndpointID,
+          networkId: NetworkID,
+          network,
+          addresses,
+          mac: mac ?? CONTAINER_MAC.toLowerCase(),
+          labels: endpointLabels(request.Options),
+        },
+        signal,
+      );
+      this.#options.endpoints.put(EndpointID, {
+        networkId: NetworkID,
+        hostInterface: hostInterfaceName(EndpointID),
+        sandboxKey: "",
+        nextHop: 0,
+      });
+      this.#options.onEndpointCreated(EndpointID, NetworkID);
+      this.#options.onStep("create-endpoint", startedMs);
+      // Docker takes it for tampering when a field it sent comes back.
+      return { Interface: mac === undefined ? { MacAddress: CONTAINER_MAC } : {} };
+    });
+  }
+
+  async join(request: JoinRequest, signal: AbortSignal): Promise<object> {
+    const { registry, endpoints, links, gate, settings, networks, locks, onStep, monotonicMs } = this.#options;
+    const { EndpointID, NetworkID, SandboxKey } = request;
+    return await locks.run(EndpointID, signal, async () => {
+      const record = await registry.find(EndpointID, signal);
+      if (record === undefined) {
+        throw new OperationError(
+          "DOCKER_ENDPOINT_UNKNOWN",
+          `Endpoint ${EndpointID} is not known: CreateEndpoint comes before Join`,
+        );
+      }
+      const hostInterface = hostInterfaceName(EndpointID);
+      const nextHop = chooseNextHop(EndpointID, SandboxKey, endpoints.entries());
+      // Before the link exists: whoever sweeps must know whose it is.
+      endpoints.put(EndpointID, { networkId: NetworkID, hostInterface, sandboxKey: SandboxKey, nextHop });
+      const mtu = networks.mtuOf(NetworkID) ?? settings.vethMtu;
+      const vethStartedMs = monotonicMs();
+      await links.removeVeth(hostInterface); // left by a crash, if at all
+      await links.createVeth({
+        hostName: hostInterface,
+        containerName: temporaryInterfaceName(EndpointID),
+        ...(mtu === undefined ? {} : { mtu }),
+      });
+      onStep("create-veth", vethStartedMs);
+      try {
+        const gateStartedMs = monotonicMs();
+        await gate(record.key, record.revision, signal);
+        onStep("policy-gate", gateStartedMs);
+        return await this.#joinAnswer(EndpointID, record.addresses, nextHop, signal);
+      } catch (error) {
+        await links.removeVeth(hostInterface);
+        throw error;
+      }
+    });
+  }
+
+  async leave({ EndpointID }: EndpointRequest, signal: AbortSignal): Promise<object> {
+    const { locks, links, endpoints } = this.#options;
+    return await locks.run(EndpointID, signal, async () => {
+      await links.removeVeth(hostInterfaceName(EndpointID));
+      const state = endpoints.get(EndpointID);
+      if (state !== undefined) endpoints.put(EndpointID, { ...state, sandboxKey: "", nextHop: 0 });
+      return {};
+    });
+  }
+
+  async deleteEndpoint({ EndpointID }: EndpointRequest, signal: AbortSignal): Promise<object> {
+    const { locks, links, endpoints, registry } = this.#options;
+    return await locks.run(EndpointID, signal, async () => {
+      await links.removeVeth(hostInterfaceName(EndpointID)); // Leave may have been lost
+      await registry.remove(EndpointID, signal);
+      endpoints.delete(EndpointID);
+      return {};
+    });
+  }
+
+  async #joinAnswer(
+    endpointId: string,
+    addresses: readonly IpAddress[],
+    nextHop: number,
+    signal: AbortSignal,
+  ): Promise<object> {
+    const answer: Record<string, unknown> = {
+      InterfaceName: { SrcName: temporaryInterfaceName(endpointId), DstPrefix: this.#options.settings.interfacePrefix },
+      DisableGatewayService: false,
+    };
+    const routes: object[] = [];
+    if (addresses.some((address) => ipFamily(address) === 4)) {
+      answer.Gateway = nextHopAddress(nextHop);
+      routes.push(onLinkRoute(`${nextHopAddress(nextHop)}/32`));
+    }
+    if (addresses.some((address) => ipFamily(address) === 6)) {
+      const linkLocal = await this.#options.links.linkLocalAddress(hostInterfaceName(endpointId), signal);
+      if (linkLocal !== undefined) {
+        answer.GatewayIPv6 = linkLocal;
+        routes.push(onLinkRoute(hostCidr(linkLocal)));
+      }
+    }
+    return { ...answer, StaticRoutes: routes };
+  }
+}
+
+function onLinkRoute(destination: string): object {
+  return { Destination: destination, RouteType: STATIC_ROUTE_ON_LINK, NextHop: "" };
+}
+
+/** Whatever the prefix length, an endpoint has single addresses. */
+function addressesOf(fields: { readonly Address: string; readonly AddressIPv6: string }): readonly IpAddress[] {
+  const addresses = [fields.Address, fields.AddressIPv6]
+    .filter((text) => text !== "")
+    .map((text) => {
+      const cidr = tryParseCidr(text.split("/")[0] ?? "");
+      if (cidr === undefined) throw new OperationError("DOCKER_BAD_ADDRESS", `"${text}" is no address for an endpoint`);
+      return networkAddress(cidr);
+    });
+  if (addresses.length === 0) throw new OperationError("DOCKER_NO_ADDRESS", "No address assigned for endpoint");
+  return addresses;
+}
+
+function parseMac(text: string): string | undefined {
+  if (text === "") return undefined;
+  if (/^([0-9a-f]{2}:){5}[0-9a-f]{2}$/i.test(text)) return text.toLowerCase();
+  throw new OperationError("DOCKER_BAD_MAC", `Error parsing MAC address: address ${text}: invalid MAC address`);
+}
