@@ -5,6 +5,7 @@
 import type { IpAddress } from "../base/addresses.ts";
 import { type Change, ChangeFeed } from "./changes.ts";
 import { forgetFlows } from "./conntrack.ts";
+import { listAddresses } from "./interface-addresses.ts";
 import {
   appendRule,
   deleteRule,
@@ -21,11 +22,13 @@ import { Libnftables } from "./nftables/libnftables.ts";
 import type { Operation } from "./nftables/ruleset.ts";
 import { NftTable, type TableReadBack } from "./nftables/tables.ts";
 import { attribute, nfgenmsg, nfgenmsgBytes, nft } from "./nftables/wire.ts";
-import { hasRouteTo, listRoutes, putRoute, type Route, removeRoute } from "./routes.ts";
+import { listRoutes, putRoute, type Route, removeRoute } from "./routes.ts";
 import { readSetting, type Setting, writeSetting } from "./sysctl.ts";
 
 export interface HostNetwork extends Disposable {
   links(): readonly Link[];
+  /** The interface that has this address; undefined when none has. */
+  linkWithAddress(address: IpAddress): Link | undefined;
   createVeth(spec: VethSpec): void;
   setLink(name: string, change: LinkChange): void;
   /** False when there was none. */
@@ -34,7 +37,6 @@ export interface HostNetwork extends Disposable {
   routes(): readonly Route[];
   putRoute(route: Route): void;
   removeRoute(route: Pick<Route, "destination" | "metric">): boolean;
-  hasRouteTo(address: IpAddress): boolean;
   readSetting(setting: Setting): string | undefined;
   writeSetting(setting: Setting, value: string): void;
   forgetFlows(addresses: readonly IpAddress[]): number;
@@ -91,6 +93,11 @@ export class LinuxHostNetwork implements HostNetwork {
     return listLinks(this.#route);
   }
 
+  linkWithAddress(address: IpAddress): Link | undefined {
+    const owner = listAddresses(this.#route).find((candidate) => candidate.address === address);
+    return owner && this.links().find((link) => link.index === owner.interfaceIndex);
+  }
+
   createVeth(spec: VethSpec): void {
     createVeth(this.#route, spec);
   }
@@ -113,10 +120,6 @@ export class LinuxHostNetwork implements HostNetwork {
 
   removeRoute(route: Pick<Route, "destination" | "metric">): boolean {
     return removeRoute(this.#route, route, this.#options.routeProtocol);
-  }
-
-  hasRouteTo(address: IpAddress): boolean {
-    return hasRouteTo(this.#route, address);
   }
 
   readSetting(setting: Setting): string | undefined {

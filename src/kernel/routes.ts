@@ -6,7 +6,6 @@ import {
   addressBytes,
   addressFromBytes,
   type Cidr,
-  hostCidr,
   type IpAddress,
   ipFamily,
   networkAddress,
@@ -120,25 +119,6 @@ export function removeRoute(
   }
 }
 
-/** True when a packet to the address would leave by some route other than a blackhole. */
-export function hasRouteTo(socket: NetlinkSocket, address: IpAddress): boolean {
-  return listAllUnicast(socket, ipFamily(address)).some((destination) => covers(destination, address));
-}
-
-function listAllUnicast(socket: NetlinkSocket, family: 4 | 6): Cidr[] {
-  const messages = socket.dump("list routes", getRoute, (writer) =>
-    rtmsg(writer, { family, prefix: 0, protocol: 0, scope: 0, type: 0 }),
-  );
-  return messages.flatMap((message) => {
-    const parsed = parseRoute(message);
-    return parsed === undefined || parsed.route.target.kind === "blackhole" ? [] : [parsed.route.destination];
-  });
-}
-
-function covers(destination: Cidr, address: IpAddress): boolean {
-  return tryParseCidr(`${address}/${prefixLength(destination)}`) === destination;
-}
-
 interface RtMsg {
   readonly family: 4 | 6;
   readonly prefix: number;
@@ -155,8 +135,4 @@ function rtmsg(writer: MessageWriter, head: RtMsg): void {
 function key(writer: MessageWriter, route: Pick<Route, "destination" | "metric">): void {
   writer.attribute(rtaDst, addressBytes(networkAddress(route.destination)));
   if (route.metric !== 0) writer.attributeU32(rtaPriority, route.metric);
-}
-
-export function hostRoute(address: IpAddress, interfaceIndex: number, metric: number): Route {
-  return { destination: hostCidr(address), target: { kind: "link", interfaceIndex }, metric };
 }

@@ -13,11 +13,17 @@ export function reduceNetworks(networks: Iterable<Cidr>): Cidr[] {
 }
 
 export class CoveredNetworks {
+  readonly #onChange: (cidr: Cidr, visible: boolean) => void;
   /** With how often it was added: a half of a /0 may also be a member by itself. */
   readonly #members = new Map<Cidr, number>();
   readonly #visible = new Set<Cidr>();
   /** How many members have a given length: only lengths in use are looked up. */
   readonly #lengths: Record<4 | 6, Map<number, number>> = { 4: new Map(), 6: new Map() };
+
+  /** @param onChange told of each network that must come into the kernel or leave it. */
+  constructor(onChange: (cidr: Cidr, visible: boolean) => void = () => {}) {
+    this.#onChange = onChange;
+  }
 
   /** What must be in the kernel. */
   get visible(): ReadonlySet<Cidr> {
@@ -41,8 +47,8 @@ export class CoveredNetworks {
     lengths.set(length, (lengths.get(length) ?? 0) + 1);
     if (this.#coveredByOther(cidr)) return;
     if (this.#narrowest(cidr) > length)
-      for (const other of this.#visible) if (coveredBy(other, cidr)) this.#visible.delete(other);
-    this.#visible.add(cidr);
+      for (const other of [...this.#visible]) if (coveredBy(other, cidr)) this.#hide(other);
+    this.#show(cidr);
   }
 
   #deleteOne(cidr: Cidr): void {
@@ -58,10 +64,21 @@ export class CoveredNetworks {
     const left = (lengths.get(length) ?? 1) - 1;
     if (left === 0) lengths.delete(length);
     else lengths.set(length, left);
-    if (!this.#visible.delete(cidr)) return;
+    if (!this.#visible.has(cidr)) return;
+    this.#hide(cidr);
     if (this.#narrowest(cidr) > length)
       for (const other of this.#members.keys())
-        if (coveredBy(other, cidr) && !this.#coveredByOther(other)) this.#visible.add(other);
+        if (coveredBy(other, cidr) && !this.#coveredByOther(other)) this.#show(other);
+  }
+
+  #show(cidr: Cidr): void {
+    this.#visible.add(cidr);
+    this.#onChange(cidr, true);
+  }
+
+  #hide(cidr: Cidr): void {
+    this.#visible.delete(cidr);
+    this.#onChange(cidr, false);
   }
 
   /** The greatest prefix length among members of the family: when it is no greater, the CIDR covers no other. */

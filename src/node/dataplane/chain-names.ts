@@ -1,0 +1,50 @@
+/** Names of our objects in the kernel. A restarted process finds its own by these, so they depend on content only. */
+import { createHash } from "node:crypto";
+import type { RuleListId, SetId } from "../../policy/enforcement.ts";
+
+export const tableName = "margay";
+/** Marks our routes (`ip route show proto 109`, "m"); Felix has 80, BIRD 12, the kernel's tools 2 to 4. */
+export const routeProtocol = 109;
+/** Marks our interfaces, beside their name: `ip link show` prints it as alias. */
+export const linkAlias = "margay endpoint";
+export const acceptedBit = 0x10000;
+export const passBit = 0x20000;
+
+export type PolicyDirection = "inbound" | "outbound";
+
+export const names = {
+  endpoints: "endpoints",
+  sources4: "endpoint-sources4",
+  sources6: "endpoint-sources6",
+  fromEndpoint: "from-endpoint",
+  toEndpoint: "to-endpoint",
+  dispatchFrom: "dispatch-from",
+  dispatchTo: "dispatch-to",
+  pools4: "pools4",
+  pools6: "pools6",
+  natPools4: "nat-pools4",
+  natPools6: "nat-pools6",
+} as const;
+
+/** The id itself where nftables can spell it, so that a person finds it; a digest of it where not. */
+export function ruleListChain(id: RuleListId, direction: PolicyDirection): string {
+  const prefix = direction === "inbound" ? "in" : "out";
+  return /^[a-zA-Z0-9_./-]{1,90}$/.test(id) ? `${prefix}/${id}` : `${prefix}-digest/${digest(id)}`;
+}
+
+/** Endpoints under the same tiers and profiles share their chains: one more endpoint is a few more elements. */
+export function endpointChain(direction: PolicyDirection, shape: string): string {
+  return `${direction === "inbound" ? "to" : "from"}/${digest(shape)}`;
+}
+
+export function tierChain(direction: PolicyDirection, shape: string): string {
+  return `tier-${direction}/${digest(shape)}`;
+}
+
+export function addressSetName(id: SetId, family: 4 | 6): string {
+  return /^[a-zA-Z0-9_-]{1,100}$/.test(id) ? `s${family}-${id}` : `h${family}-${digest(id)}`;
+}
+
+function digest(text: string): string {
+  return createHash("sha256").update(text).digest("hex").slice(0, 20);
+}

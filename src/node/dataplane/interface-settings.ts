@@ -1,0 +1,43 @@
+/** Kernel settings of an endpoint's interface and of the host (felix-dataplane.md 1.3). */
+
+import type { HostNetwork } from "../../kernel/host-network.ts";
+import { isKernelError } from "../../kernel/libc.ts";
+
+/** Containers' packets are forwarded by this host; without it nothing works. */
+export function enableForwarding(network: HostNetwork, family: 4 | 6): void {
+  const setting = family === 4 ? ["ipv4", "ip_forward"] : ["ipv6", "conf", "all", "forwarding"];
+  if (network.readSetting(setting) !== "1") network.writeSetting(setting, "1");
+}
+
+/**
+ * Felix also sets route_localnet, for Kubernetes' NodePorts on 127.0.0.1. There are none here, and it would let a
+ * container reach services that listen on the host's loopback only (CVE-2020-8558): left off.
+ * @throws when a setting that matters cannot be written; ENOENT when the interface has gone.
+ */
+export function configureInterface(network: HostNetwork, name: string, hasIpv6: boolean): void {
+  attempt(network, ["ipv6", "conf", name, "accept_ra"], "0");
+  // The kernel waits a random time up to proxy_delay before it answers for the gateway.
+  attempt(network, ["ipv4", "neigh", name, "proxy_delay"], "0");
+  network.writeSetting(["ipv4", "conf", name, "proxy_arp"], "1");
+  network.writeSetting(["ipv4", "conf", name, "forwarding"], "1");
+  // The real check of source addresses is the packet filter's; this one follows the host's default.
+  const strict = network.readSetting(["ipv4", "conf", "default", "rp_filter"]) ?? "1";
+  network.writeSetting(["ipv4", "conf", name, "rp_filter"], strict);
+  if (!hasIpv6) return;
+  network.writeSetting(["ipv6", "conf", name, "proxy_ndp"], "1");
+  network.writeSetting(["ipv6", "conf", name, "forwarding"], "1");
+}
+
+/** One setting stands for all: whoever resets an interface resets them together. */
+export function isConfigured(network: HostNetwork, name: string): boolean {
+  return network.readSetting(["ipv4", "conf", name, "proxy_arp"]) === "1";
+}
+
+/** Settings the container works without: a kernel built without IPv6 lacks some. */
+function attempt(network: HostNetwork, setting: readonly string[], value: string): void {
+  try {
+    network.writeSetting(setting, value);
+  } catch (error) {
+    if (!isKernelError(error, "ENOENT", "EINVAL", "EROFS", "EACCES")) throw error;
+  }
+}

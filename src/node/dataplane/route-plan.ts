@@ -1,0 +1,128 @@
+/**
+ * Which routes this host should have: one /32 or /128 per local address, a blackhole per own block (an unused address of
+ * it must not loop to the default route), one per block of another host, and the gateway's. Where several want the same
+ * destination, the nearest wins; among local interfaces the newest. Pure; reading and writing is dataplane.ts'.
+ */
+import {
+  type Cidr,
+  hostCidr,
+  type IpAddress,
+  ipFamily,
+  networkAddress,
+  parseCidr,
+  prefixLength,
+} from "../../base/addresses.ts";
+import { Tracker } from "../../base/tracker.ts";
+import type { Route, RouteTarget } from "../../kernel/routes.ts";
+import { gatewayAddress } from "./base-chains.ts";
+
+/**
+ * Calico's value for workload routes since 3.32. Above 0, so that a route somebody sets by hand to the same destination
+ * wins; and IPv6 has no 0, so both families read back as written.
+ */
+export const routeMetric = 1024;
+
+interface Claims {
+  local: Map<string, number>;
+  remote: IpAddress | undefined;
+  blackhole: boolean;
+}
+
+export class RoutePlan {
+  readonly #tracker = new Tracker<string, Route>(sameRoute);
+  readonly #claims = new Map<Cidr, Claims>();
+  #remote: ReadonlyMap<Cidr, IpAddress> = new Map();
+  #blackholes: readonly Cidr[] = [];
+
+  get tracker(): Tracker<string, Route> {
+    return this.#tracker;
+  }
+
+  /**
+   * Proxy ARP answers for 169.254.1.1 only while the host has a route to it that leaves another interface; the default
+   * route usually is one, but not every host has a default route. With this one it always works.
+   */
+  wantGateway(loopbackIndex: number): void {
+    const destination = parseCidr(`${gatewayAddress}/32`);
+    const target: RouteTarget = { kind: "link", interfaceIndex: loopbackIndex };
+    this.#tracker.want(routeKey(destination), { destination, target, metric: routeMetric });
+  }
+
+  /** @param interfaceIndex undefined: the address is not reachable over that interface (any more). */
+  local(address: IpAddress, interfaceName: string, interfaceIndex: number | undefined): void {
+    this.#claim(hostCidr(address), ({ local }) => {
+      if (interfaceIndex === undefined) local.delete(interfaceName);
+      else local.set(interfaceName, interfaceIndex);
+    });
+  }
+
+  remote(routes: ReadonlyMap<Cidr, IpAddress>): void {
+    const before = this.#remote;
+    this.#remote = new Map(routes);
+    for (const cidr of before.keys()) if (!routes.has(cidr)) this.#claim(cidr, (claims) => (claims.remote = undefined));
+    for (const [cidr, gateway] of routes)
+      if (before.get(cidr) !== gateway) this.#claim(cidr, (claims) => (claims.remote = gateway));
+  }
+
+  blackholes(blocks: readonly Cidr[]): void {
+    const before = this.#blackholes;
+    this.#blackholes = blocks.filter((block) => prefixLength(block) < (ipFamily(block) === 4 ? 32 : 128));
+    const kept = new Set(this.#blackholes);
+    for (const cidr of before) if (!kept.has(cidr)) this.#claim(cidr, (claims) => (claims.blackhole = false));
+    for (const cidr of kept) this.#claim(cidr, (claims) => (claims.blackhole = true));
+  }
+
+  observed(routes: readonly Route[]): void {
+    this.#tracker.observed(new Map(routes.map((route) => [routeKey(route.destination, route.metric), route])));
+  }
+
+  /** The kernel has this route now. */
+  seen(route: Route): void {
+    this.#tracker.applied(routeKey(route.destination, route.metric), route);
+  }
+
+  gone(route: Pick<Route, "destination" | "metric">): void {
+    this.#tracker.applied(routeKey(route.destination, route.metric), undefined);
+  }
+
+  /** The kernel removes the routes over a link that goes down or away, without a word about IPv4. */
+  linkGone(interfaceIndex: number): void {
+    for (const [key, { target }] of [...this.#tracker.allActual])
+      if (target.kind === "link" && target.interfaceIndex === interfaceIndex) this.#tracker.applied(key, undefined);
+  }
+
+  #claim(cidr: Cidr, change: (claims: Claims) => void): void {
+    const claims = this.#claims.get(cidr) ?? { local: new Map(), remote: undefined, blackhole: false };
+    change(claims);
+    const target = targetOf(claims);
+    if (target === undefined) this.#claims.delete(cidr);
+    else this.#claims.set(cidr, claims);
+    this.#tracker.want(routeKey(cidr), target && { destination: cidr, target, metric: routeMetric });
+  }
+}
+
+function targetOf({ local, remote, blackhole }: Claims): RouteTarget | undefined {
+  if (local.size > 0) return { kind: "link", interfaceIndex: Math.max(...local.values()) };
+  if (blackhole) return { kind: "blackhole" };
+  return remote === undefined ? undefined : { kind: "gateway", gateway: remote };
+}
+
+/** The address whose connections must be forgotten when this route goes or turns elsewhere. */
+export function localAddressOf({ destination, target }: Route): IpAddress | undefined {
+  const whole = prefixLength(destination) === (ipFamily(destination) === 4 ? 32 : 128);
+  const address = networkAddress(destination);
+  return whole && target.kind === "link" && address !== gatewayAddress ? address : undefined;
+}
+
+function routeKey(destination: Cidr, metric = routeMetric): string {
+  return `${destination} ${metric}`;
+}
+
+function sameRoute(a: Route, b: Route): boolean {
+  return a.destination === b.destination && a.metric === b.metric && targetText(a.target) === targetText(b.target);
+}
+
+export function targetText(target: RouteTarget): string {
+  if (target.kind === "link") return `link ${target.interfaceIndex}`;
+  return target.kind === "gateway" ? `via ${target.gateway}` : target.kind;
+}

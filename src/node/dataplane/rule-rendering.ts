@@ -1,0 +1,139 @@
+/**
+ * Rules of profiles and policies as packet-filter rules; pure. A verdict is final within its direction: "allow" accepts,
+ * "deny" drops. Only "pass" needs to be remembered across a return, and uses a mark bit (chain-content.ts).
+ * A list that refers to an address set nobody defined is closed as a whole: an unknown set in an allow rule would match
+ * nobody, which is safe, but in a deny rule it would let everybody pass.
+ */
+import { type Cidr, ipFamily, prefixLength } from "../../base/addresses.ts";
+import { unreachable } from "../../base/errors.ts";
+import type { Action, Match, RuleSpec, Side } from "../../kernel/nftables/ruleset.ts";
+import type { Rule, RuleMatch, SetId } from "../../policy/enforcement.ts";
+import { addressSetName, passBit } from "./chain-names.ts";
+
+const logPrefix = "calico-packet: ";
+/** Bounds what a logging rule can do to the kernel log. */
+const logsPerSecond = 10;
+/** Transport protocols whose first four bytes are the two ports: TCP, UDP, DCCP, SCTP, UDP-Lite. */
+const protocolsWithPorts = [6, 17, 33, 132, 136];
+const icmp = { 4: 1, 6: 58 } as const;
+
+export const dropRule = (comment: string): RuleSpec => ({
+  matches: [],
+  actions: [{ do: "count" }, { do: "drop" }],
+  comment,
+});
+
+export function renderRules(rules: readonly Rule[]): RuleSpec[] {
+  return rules.flatMap(renderRule);
+}
+
+export function setsUsed(rules: readonly Rule[]): Set<SetId> {
+  const used = new Set<SetId>();
+  for (const { source, destination } of rules)
+    for (const id of [...source.sets, ...source.notSets, ...destination.sets, ...destination.notSets]) used.add(id);
+  return used;
+}
+
+/** One rule for both families where it names no addresses; else one per family and combination of named sets. */
+function renderRule(rule: Rule): RuleSpec[] {
+  const actions = actionsOf(rule.action);
+  const protocol = protocolMatches(rule);
+  if (!namesAddresses(rule)) {
+    const family: Match[] = rule.ipVersion === undefined ? [] : [{ match: "family", family: rule.ipVersion }];
+    return [{ matches: [...family, ...protocol, ...portMatches(rule), ...icmpMatches(rule)], actions }];
+  }
+  const families = rule.ipVersion === undefined ? ([4, 6] as const) : [rule.ipVersion];
+  return families.flatMap((family) => {
+    const sources = addressMatches(rule.source, "source", family);
+    const destinations = addressMatches(rule.destination, "destination", family);
+    return sources.flatMap((source) =>
+      destinations.map((destination) => {
+        const addresses: Match[] = [...source, ...destination];
+        if (addresses.length === 0) addresses.push({ match: "family", family });
+        return { matches: [...addresses, ...protocol, ...portMatches(rule), ...icmpMatches(rule)], actions };
+      }),
+    );
+  });
+}
+
+function actionsOf(action: Rule["action"]): Action[] {
+  switch (action) {
+    case "allow":
+      return [{ do: "accept" }];
+    case "deny":
+      return [{ do: "count" }, { do: "drop" }];
+    case "pass":
+      return [{ do: "set-mark", bit: passBit }, { do: "return" }];
+    case "log":
+      return [{ do: "log", prefix: logPrefix, perSecond: logsPerSecond }];
+    default:
+      return unreachable(action);
+  }
+}
+
+function namesAddresses({ source, destination }: Rule): boolean {
+  return [source, destination].some(
+    (side) => side.nets.length + side.notNets.length + side.sets.length + side.notSets.length > 0,
+  );
+}
+
+/** The alternatives for one side and family: one empty list when it says nothing, none at all when the rule cannot match a packet of that family. */
+function addressMatches(side: RuleMatch, at: Side, family: 4 | 6): Match[][] {
+  const matches: Match[] = [];
+  const nets = side.nets.filter((net) => ipFamily(net) === family);
+  if (side.nets.length > 0 && nets.length === 0) return [];
+  const everything = (list: readonly Cidr[]) => list.some((net) => prefixLength(net) === 0);
+  if (nets.length > 0)
+    matches.push(
+      everything(nets) ? { match: "family", family } : { match: "address", side: at, family, networks: nets },
+    );
+  const notNets = side.notNets.filter((net) => ipFamily(net) === family);
+  if (everything(notNets)) return [];
+  if (notNets.length > 0) matches.push({ match: "address", side: at, family, networks: notNets, not: true });
+  for (const id of side.notSets)
+    matches.push({ match: "address-in-set", side: at, family, set: addressSetName(id, family), not: true });
+  if (side.sets.length === 0) return [matches];
+  return side.sets.map((id) => [
+    { match: "address-in-set", side: at, family, set: addressSetName(id, family) },
+    ...matches,
+  ]);
+}
+
+function protocolMatches(rule: Rule): Match[] {
+  const matches: Match[] = [];
+  if (rule.protocol !== undefined) matches.push({ match: "protocol", numbers: [rule.protocol] });
+  else if (hasPorts(rule)) matches.push({ match: "protocol", numbers: protocolsWithPorts });
+  if (rule.notProtocol !== undefined) matches.push({ match: "protocol", numbers: [rule.notProtocol], not: true });
+  return matches;
+}
+
+function hasPorts({ source, destination }: Rule): boolean {
+  return [source, destination].some((side) => side.ports.length + side.notPorts.length > 0);
+}
+
+function portMatches({ source, destination }: Rule): Match[] {
+  const matches: Match[] = [];
+  for (const [side, match] of [
+    ["source", source],
+    ["destination", destination],
+  ] as const) {
+    if (match.ports.length > 0) matches.push({ match: "ports", side, ranges: match.ports });
+    if (match.notPorts.length > 0) matches.push({ match: "ports", side, ranges: match.notPorts, not: true });
+  }
+  return matches;
+}
+
+/** ICMP and ICMPv6 types are different things: the rule's protocol, or else its IP version, says which are meant. */
+function icmpMatches(rule: Rule): Match[] {
+  const family = rule.protocol === icmp[6] ? 6 : rule.protocol === icmp[4] ? 4 : (rule.ipVersion ?? 4);
+  const matches: Match[] = [];
+  for (const [value, not] of [
+    [rule.icmp, false],
+    [rule.notIcmp, true],
+  ] as const) {
+    if (value === undefined) continue;
+    const code = value.code === undefined ? {} : { code: value.code };
+    matches.push({ match: "icmp", family, types: [value.type], ...code, ...(not ? { not: true as const } : {}) });
+  }
+  return matches;
+}
