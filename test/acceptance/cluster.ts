@@ -4,6 +4,7 @@
  */
 
 import { expect } from "bun:test";
+import { demoImages } from "../../src/lab/images/demo-images.ts";
 import { Lab, type LabOptions } from "../../src/lab/lab.ts";
 import { eventually } from "./eventually.ts";
 
@@ -68,7 +69,7 @@ export class Cluster implements AsyncDisposable {
   }
 
   static async create(options: LabOptions): Promise<Cluster> {
-    return new Cluster(await Lab.create(options));
+    return new Cluster(await Lab.create({ images: demoImages({ names: ["nginx", "tools"] }), ...options }));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

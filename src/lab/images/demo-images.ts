@@ -80,8 +80,8 @@ const recipes: readonly ImageRecipe[] = [
   {
     name: "tools",
     registryName: "nicolaka/netshoot",
-    packages: ["busybox-static", "iputils-ping", "netcat-openbsd", "wget", "curl", "knot-dnsutils"],
-    programs: ["/bin/ping", "/bin/nc.openbsd", "/usr/bin/wget", "/usr/bin/curl", "/usr/bin/kdig"],
+    packages: ["busybox-static", "iputils-ping", "netcat-openbsd", "wget", "curl", "knot-dnsutils", "socat"],
+    programs: ["/bin/ping", "/bin/nc.openbsd", "/usr/bin/wget", "/usr/bin/curl", "/usr/bin/kdig", "/usr/bin/socat"],
     // busybox has ping and nc too: the folders of these come first on PATH. kdig takes dig's words.
     links: { "/usr/bin/ping": "/bin/ping", "/usr/bin/nc": "/bin/nc.openbsd", "/usr/bin/dig": "kdig" },
     folders: ["/root"],
