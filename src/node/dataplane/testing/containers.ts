@@ -78,14 +78,11 @@ export class TestHost implements AsyncDisposable {
     return namespace;
   }
 
-  /** Only the things our own dataplane could have left, one per line. */
-  leftovers(): string {
-    const links = this.namespace.must("ip", "-o", "link").split("\n");
-    return [
-      this.namespace.must("nft", "list", "tables"),
-      this.namespace.must("ip", "route", "show", "proto", "109"),
-      ...links.filter((line) => line.includes("cali")),
-    ].join("");
+  /** Another namespace that goes with the host. */
+  extra(part: string): TestNamespace {
+    const namespace = new TestNamespace(part);
+    this.#containers.push(namespace);
+    return namespace;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -97,7 +94,7 @@ export class TestHost implements AsyncDisposable {
 
 export function pings(from: TestNamespace, to: string, options: { source?: string } = {}): boolean {
   const source = options.source === undefined ? [] : ["-I", options.source];
-  return from.run(["ping", "-n", "-c", "1", "-W", "1", ...source, to]).exitCode === 0;
+  return from.run(["ping", "-n", "-c", "1", "-W", "0.5", ...source, to]).exitCode === 0;
 }
 
 /** A server that answers each TCP connection with a line. */

@@ -1,0 +1,202 @@
+/** Crashes, restarts, interference and left-overs, on the real kernel. */
+import { expect, test } from "bun:test";
+import { parseCidr } from "../../base/addresses.ts";
+import { systemClock } from "../../base/clock.ts";
+import { eventually, type TestNamespace } from "../../kernel/testing/test-namespaces.ts";
+import type { Dataplane } from "./dataplane.ts";
+import { endpointOf, fromSet, pings, rule, TestHost } from "./testing/containers.ts";
+
+const web = "10.65.0.1";
+const member = "10.65.0.2";
+const stranger = "10.65.0.3";
+const timeoutMs = 40_000;
+
+function describe(dataplane: Dataplane): void {
+  dataplane.addressSet("s-net", new Set([parseCidr(web), parseCidr(member)]));
+  dataplane.ruleList("profile/net", { inbound: [rule("allow", fromSet("s-net"))], outbound: [rule("allow")] });
+  dataplane.localBlocks([parseCidr("10.65.0.0/26")]);
+  for (const [name, address] of [
+    ["a", web],
+    ["b", member],
+    ["c", stranger],
+  ] as const)
+    dataplane.endpoint(`/test/${name}`, endpointOf(name, address, ["profile/net"]));
+}
+
+async function running(host: TestHost, dataplane: Dataplane) {
+  describe(dataplane);
+  dataplane.setInSync();
+  await dataplane.apply();
+  return {
+    a: await host.container(dataplane, "a", web),
+    b: await host.container(dataplane, "b", member),
+    c: await host.container(dataplane, "c", stranger),
+  };
+}
+
+/** Pings without pause until told to end; answers how many were sent and came back. */
+function pingUntilStopped(from: TestNamespace, to: string) {
+  const child = from.start("ping", "-n", "-i", "0.002", "-W", "1", to);
+  return async () => {
+    child.kill("SIGINT");
+    const output = await new Response(child.stdout as ReadableStream<Uint8Array>).text();
+    const [, sent = "-1", received = "-1"] = /(\d+) packets transmitted, (\d+) received/.exec(output) ?? [];
+    return { sent: Number(sent), received: Number(received) };
+  };
+}
+
+/** The whole of what we keep in the kernel, without counters and handles. */
+function kernelState(host: TestHost): string {
+  const ruleset = host.namespace.must("nft", "-s", "list", "table", "inet", "margay");
+  // Chains and sets come in the order they were made; which is no part of the state.
+  return [...ruleset.split("\n\n").sort(), host.namespace.must("ip", "route", "show", "proto", "109")].join("\n");
+}
+
+test(
+  "a restart loses no allowed packet, lets no forbidden one pass, and writes nothing when nothing changed",
+  async () => {
+    await using host = new TestHost("re");
+    const first = await host.open();
+    const { b, c } = await running(host, first);
+    await first.apply();
+    const before = kernelState(host);
+    const allowed = pingUntilStopped(b, web);
+    const forbidden = pingUntilStopped(c, web);
+    await first.close(); // what kill -9 leaves is the same: closing touches nothing
+    expect(kernelState(host)).toBe(before);
+    await using second = await host.open();
+    await second.apply(); // nothing told yet: nothing is taken away
+    expect(kernelState(host)).toBe(before);
+    describe(second);
+    await second.apply();
+    second.setInSync();
+    await second.apply();
+    expect(kernelState(host)).toBe(before);
+    expect(second.counters.filterTransactions).toBe(0);
+    expect(second.counters.routeWrites).toBe(0);
+    // Another profile for everybody, a replaced table, a resync: each in place.
+    second.ruleList("profile/net", {
+      inbound: [rule("log", { protocol: 6 }), rule("allow", fromSet("s-net"))],
+      outbound: [rule("allow")],
+    });
+    await second.apply();
+    host.namespace.must("nft", "add", "rule", "inet", "margay", "forward-from", "counter");
+    await second.apply();
+    expect(second.counters.driftFound).toBeGreaterThan(0);
+    expect(host.namespace.must("nft", "list", "chain", "inet", "margay", "forward-from")).not.toContain("counter");
+    const [good, bad] = [await allowed(), await forbidden()];
+    expect(good.sent).toBeGreaterThan(20);
+    expect(good.received).toBeGreaterThanOrEqual(good.sent - 1); // the last one may be under way when it is stopped
+    expect(bad.sent).toBeGreaterThan(0);
+    expect(bad.received).toBe(0);
+  },
+  timeoutMs,
+);
+
+test(
+  "what was deleted while nobody ran is swept once the store has told everything, and not before",
+  async () => {
+    await using host = new TestHost("re");
+    const first = await host.open();
+    const { a, b } = await running(host, first);
+    await first.close();
+    await using second = await host.open();
+    second.addressSet("s-net", new Set([parseCidr(web), parseCidr(member)]));
+    second.ruleList("profile/net", { inbound: [rule("allow", fromSet("s-net"))], outbound: [rule("allow")] });
+    second.endpoint("/test/b", endpointOf("b", member, ["profile/net"]));
+    await second.apply();
+    expect(pings(b, web)).toBe(true);
+    expect(kernelState(host)).toContain("calic");
+    second.setInSync();
+    await second.apply();
+    expect(kernelState(host)).not.toMatch(/cali[ac]/);
+    expect(kernelState(host)).not.toContain("blackhole");
+    expect(pings(b, web)).toBe(false);
+    expect(pings(a, member)).toBe(false);
+  },
+  timeoutMs,
+);
+
+test(
+  "interference is noticed at once and repaired: table, rules, set elements, routes, interfaces",
+  async () => {
+    await using host = new TestHost("re");
+    let attention = 0;
+    await using dataplane = await host.open({ watchEveryMs: 10, onNeedsApply: () => attention++ });
+    const { b, c } = await running(host, dataplane);
+    await dataplane.apply();
+    const before = kernelState(host);
+    const interferences: readonly (readonly string[])[] = [
+      ["nft", "flush", "ruleset"],
+      ["nft", "delete", "table", "inet", "margay"],
+      ["nft", "flush", "chain", "inet", "margay", "forward-to"],
+      ["nft", "flush", "chain", "inet", "margay", "in/profile/net"],
+      ["nft", "add", "rule", "inet", "margay", "in/profile/net", "accept"],
+      ["nft", "delete", "element", "inet", "margay", "to-endpoint", '{ "calia" }'],
+      ["nft", "add", "element", "inet", "margay", "s4-s-net", `{ ${stranger} }`],
+      ["nft", "add", "chain", "inet", "margay", "foreign"],
+      ["nft", "add", "set", "inet", "margay", "foreign", "{ type ipv4_addr; }"],
+      ["ip", "route", "del", web],
+      ["ip", "route", "del", "10.65.0.0/26"],
+      ["ip", "route", "add", "10.77.0.0/16", "dev", "lo", "proto", "109"],
+      ["ip", "link", "set", "calia", "down"],
+    ];
+    for (const words of interferences) {
+      attention = 0;
+      host.namespace.must(...words);
+      if (words.includes("down")) host.namespace.must("ip", "link", "set", "calia", "up");
+      await eventually(`${words.join(" ")} is noticed`, () => attention > 0 || words.includes("10.77.0.0/16"));
+      await dataplane.apply();
+      expect([words.join(" "), kernelState(host)]).toEqual([words.join(" "), before]);
+      expect([pings(b, web), pings(c, web)]).toEqual([true, false]);
+    }
+    expect(dataplane.counters.driftFound).toBeGreaterThan(0);
+  },
+  timeoutMs,
+);
+
+test(
+  "a setting somebody reset is found by the timer, whatever events were lost",
+  async () => {
+    await using host = new TestHost("re");
+    let nowMs = 0;
+    const clock = { ...systemClock, monotonicMs: () => nowMs };
+    await using dataplane = await host.open({ clock, resyncEveryMs: 1_000 });
+    await running(host, dataplane);
+    const setting = "/proc/sys/net/ipv4/conf/calia/proxy_arp";
+    expect(host.namespace.must("cat", setting).trim()).toBe("1");
+    host.namespace.must("sh", "-c", `echo 0 > ${setting}`);
+    await dataplane.apply();
+    expect(host.namespace.must("cat", setting).trim()).toBe("0");
+    nowMs += 1_000;
+    await dataplane.apply();
+    expect(host.namespace.must("cat", setting).trim()).toBe("1");
+  },
+  timeoutMs,
+);
+
+test(
+  "a left-over veth of a crashed attempt is replaced; an interface of another kind under the name is not",
+  async () => {
+    await using host = new TestHost("re");
+    await using dataplane = await host.open();
+    dataplane.setInSync();
+    host.namespace.must("ip", "link", "add", "calix", "type", "veth", "peer", "name", "tempx");
+    await dataplane.createVeth({ hostName: "calix", containerName: "tempx", mtu: 1400, mac: "ee:ee:ee:ee:ee:ee" });
+    await dataplane.createVeth({ hostName: "calix", containerName: "tempx", mtu: 1400, mac: "ee:ee:ee:ee:ee:ee" });
+    const end = host.namespace.must("ip", "-o", "link", "show", "tempx");
+    expect(end).toContain("mtu 1400");
+    expect(end).toContain("ee:ee:ee:ee:ee:ee");
+    expect(await dataplane.linkExists("calix")).toBe(true);
+    host.namespace.must("ip", "link", "add", "caliy", "type", "bridge");
+    await expect(dataplane.createVeth({ hostName: "caliy", containerName: "tempy" })).rejects.toMatchObject({
+      code: "EEXIST",
+    });
+    await expect(dataplane.createVeth({ hostName: "too/bad", containerName: "tempy" })).rejects.toThrow("hostName");
+    await dataplane.removeVeth("calix");
+    await dataplane.removeVeth("calix");
+    expect(await dataplane.linkExists("calix")).toBe(false);
+    expect(await dataplane.linkExists("caliy")).toBe(true);
+  },
+  timeoutMs,
+);
