@@ -39,6 +39,7 @@ export interface EnforcementOptions {
   readonly calculator: Calculator;
   readonly dataplane: KernelSide;
   readonly onChange: (key: string, value: KeyValue | undefined) => void;
+  readonly onInSync: () => void;
   readonly clock: Clock;
   readonly log: Log;
   readonly health: HealthBoard;
@@ -147,6 +148,7 @@ export class Enforcement {
     if (!this.#everInSync) this.#options.dataplane.setInSync();
     this.#everInSync = true;
     this.#firstSync.resolve();
+    this.#options.onInSync();
     this.#options.health.report("Datastore", { ready: true, detail: "in sync" });
     this.#reconciler.poke();
   }

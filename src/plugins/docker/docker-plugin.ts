@@ -11,20 +11,20 @@ import type { Clock } from "../../base/clock.ts";
 import type { Log } from "../../base/log.ts";
 import { Reconciler } from "../../base/reconciler.ts";
 import { TaskScope } from "../../base/task-scope.ts";
-import type { HealthBoard } from "../../node/health-board.ts";
-import type { NodeApi } from "../../node/node-api.ts";
-import type { NodeMetrics } from "../../node/node-metrics.ts";
+import { Ipam } from "../../ipam/ipam.ts";
+import type { NodeAgent } from "../../node/agent.ts";
 import type { Store } from "../../store/store.ts";
 import { WatchedPrefix } from "../../store/watched-prefix.ts";
 import type { DriverSettings } from "./driver-settings.ts";
 import { EndpointLabelling } from "./endpoints/endpoint-labelling.ts";
+import { hostInterfaceName } from "./endpoints/endpoint-names.ts";
 import { EndpointReconciler } from "./endpoints/endpoint-reconciler.ts";
-import type { EndpointRegistry } from "./endpoints/endpoint-registry.ts";
+import { EndpointRegistry } from "./endpoints/endpoint-registry.ts";
 import { endpointState } from "./endpoints/endpoint-state.ts";
 import type { DockerEngine } from "./engine/docker-engine.ts";
 import { IpamDriver } from "./ipam-driver.ts";
 import { KeyedLocks } from "./keyed-locks.ts";
-import { type HostLinks, NetworkDriver, type PolicyGate } from "./network-driver.ts";
+import { NetworkDriver } from "./network-driver.ts";
 import { NetworkDirectory } from "./networks/network-directory.ts";
 import { NETWORK_RECORDS_PREFIX, NetworkRecords } from "./networks/network-records.ts";
 import { NetworkReplication } from "./networks/network-replication.ts";
@@ -33,28 +33,20 @@ import type { PoolMemory } from "./pool-memory.ts";
 import { StateFiles } from "./state-files.ts";
 
 const RECONCILE_EVERY_MS = 60_000;
-const GRACE_DEFAULT_MS = 60_000;
 const RETRY = { minMs: 200, maxMs: 10_000 };
 
 export interface DockerPluginOptions {
-  readonly host: string;
+  readonly agent: NodeAgent;
   readonly store: Store;
   readonly engine: DockerEngine;
-  readonly registry: EndpointRegistry;
-  readonly links: HostLinks & { linkExists(name: string): Promise<boolean> };
-  readonly gate: PolicyGate;
   readonly pools: PoolMemory;
-  readonly cluster: (signal: AbortSignal) => Promise<string>;
   readonly settings: DriverSettings;
   readonly pluginDir: string;
   readonly stateDir: string;
   /** How long something must be orphaned before it is removed. */
-  readonly graceMs?: number;
+  readonly graceMs: number;
   readonly clock: Clock;
   readonly log: Log;
-  readonly health: HealthBoard;
-  readonly metrics: NodeMetrics;
-  readonly api: NodeApi;
 }
 
 export class DockerPlugin implements AsyncDisposable {
@@ -68,14 +60,26 @@ export class DockerPlugin implements AsyncDisposable {
 
   /** Both sockets listen when this returns; everything else goes on in the background until the plug-in is disposed of. */
   static start(options: DockerPluginOptions): DockerPlugin {
-    const { store, engine, registry, settings, stateDir, clock, log, health, metrics, api } = options;
-    const graceMs = options.graceMs ?? GRACE_DEFAULT_MS;
+    const { agent, store, engine, settings, stateDir, graceMs, clock, log } = options;
+    const { health, metrics, api, dataplane } = agent;
+    const host = agent.host.name;
+    const cluster = (signal: AbortSignal) => agent.cluster(signal);
     const locks = new KeyedLocks();
     const endpoints = StateFiles.open(join(stateDir, "docker", "endpoints"), endpointState, log);
     const networks = new NetworkDirectory({ directory: join(stateDir, "docker", "networks"), engine, log });
     const { createProfiles } = settings;
-    const records = new NetworkRecords({ store, clock, log, host: options.host, createProfiles });
-    const replication = new NetworkReplication({ engine, records, networks, cluster: options.cluster, clock, log });
+    const records = new NetworkRecords({ store, clock, log, host, createProfiles });
+    const registry = new EndpointRegistry({
+      host,
+      store,
+      ipam: new Ipam({ store, clock }),
+      clock,
+      log,
+      createProfiles,
+      ensureProfile: (network, signal) => records.ensureProfile(network, signal),
+      isLinked: (endpointId) => dataplane.linkExists(hostInterfaceName(endpointId)),
+    });
+    const replication = new NetworkReplication({ engine, records, networks, cluster, clock, log });
     const labelling = new EndpointLabelling({
       engine,
       setLabels: (endpointId, labels, signal) => registry.setLabels(endpointId, labels, signal),
@@ -88,7 +92,7 @@ export class DockerPlugin implements AsyncDisposable {
       registry,
       networks,
       endpoints,
-      links: options.links,
+      links: dataplane,
       locks,
       graceMs,
       clock,
@@ -100,8 +104,12 @@ export class DockerPlugin implements AsyncDisposable {
       registry,
       networks,
       endpoints,
-      links: options.links,
-      gate: options.gate,
+      links: {
+        createVeth: (request) => dataplane.createVeth(request),
+        removeVeth: (name) => dataplane.removeVeth(name),
+        linkLocalAddress: (name, signal) => agent.linkLocalAddress(name, signal),
+      },
+      gate: (key, revision, signal) => agent.programmed(key, revision, signal),
       locks,
       onEndpointCreated: (endpointId, networkId) => {
         if (settings.labelEndpoints) labelling.expect(endpointId, networkId);

@@ -262,6 +262,23 @@ describe("bad requests never hurt the server", () => {
     });
   }
 
+  test("the Host header of Docker before 24.0 is no host name and does no harm", async () => {
+    await using fixture = await PluginFixture.open();
+    const answer = Promise.withResolvers<string>();
+    const socket = await Bun.connect({
+      unix: fixture.socketPath,
+      socket: {
+        data: (_socket, bytes) => answer.resolve(bytes.toString()),
+        close: () => answer.reject(new Error("closed without an answer")),
+      },
+    });
+    socket.write(
+      "POST /Plugin.Activate HTTP/1.1\r\nHost: %2Frun%2Fdocker%2Fplugins%2Fcalico.sock\r\nContent-Length: 0\r\n\r\n",
+    );
+    expect(await answer.promise).toContain('{"Implements":["NetworkDriver","IpamDriver"]}');
+    socket.end();
+  });
+
   test("GET is refused, an oversized body too", async () => {
     await using fixture = await PluginFixture.open();
     expect((await fixture.call("Plugin.Activate", undefined, { method: "GET" })).status).toBe(405);

@@ -92,7 +92,7 @@ export class PluginServer implements AsyncDisposable {
   }
 
   async #serve(request: Request): Promise<Response> {
-    const name = new URL(request.url).pathname.slice(1);
+    const name = callName(request.url);
     const call = Object.hasOwn(this.#options.calls, name) ? this.#options.calls[name] : undefined;
     if (call === undefined) return failure(404, `Margay has no plug-in call ${JSON.stringify(name.slice(0, 100))}`);
     if (request.method !== "POST") return failure(405, `${name} is called with POST, not ${request.method}`);
@@ -137,6 +137,13 @@ export class PluginServer implements AsyncDisposable {
       return failure(500, text.trim() === "" ? `${name} failed` : text);
     }
   }
+}
+
+/**
+ * Docker before 24.0 sends the escaped path of the socket as Host, which no URL parser takes: the path is what follows it.
+ */
+function callName(url: string): string {
+  return /^(?:[a-z]+:\/\/[^/]*)?\/([^?#]*)/i.exec(url)?.[1] ?? "";
 }
 
 /** Handlers pass the signal down; should one not end in spite of it, Docker gets its answer all the same. */

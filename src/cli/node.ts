@@ -1,0 +1,146 @@
+/** `margay node`: the host agent, with the Docker network driver on its sockets. */
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { parseCidr, parseIpAddress } from "../base/addresses.ts";
+import { systemClock } from "../base/clock.ts";
+import { BadInput, describeError, OperationError } from "../base/errors.ts";
+import { createLog } from "../base/log.ts";
+import type { Role, RoleIo } from "../base/role.ts";
+import { checkHostName } from "../model/names.ts";
+import { NodeAgent } from "../node/agent.ts";
+import { DockerPlugin } from "../plugins/docker/docker-plugin.ts";
+import { parseGoDuration, readDriverSettings } from "../plugins/docker/driver-settings.ts";
+import { DOCKER_HOST_DEFAULT, DockerEngine } from "../plugins/docker/engine/docker-engine.ts";
+import { parseEngineHost } from "../plugins/docker/engine/engine-connection.ts";
+import { PoolMemory } from "../plugins/docker/pool-memory.ts";
+import { PolicyCalculator } from "../policy/policy-calculator.ts";
+import { resolveEndpoints } from "../store/connection-settings.ts";
+import { connectEtcd } from "../store/etcd-client.ts";
+
+const help = `margay node: addresses, routes and firewall policy for the containers of this host
+
+Usage: margay node --name=HOST --ip=ADDRESS [options]
+
+  --name=HOST            this host's name, the same everywhere (default: NODENAME, HOSTNAME)
+  --ip=ADDRESS           this host's address, as other hosts reach it (default: IP)
+  --store=URL[,URL...]   the datastore (default: ETCD_ENDPOINTS, ETCD_AUTHORITY, /etc/calico/calicoctl.cfg, http://127.0.0.1:2379)
+  --run-dir=DIR          holds node.sock, the node's own API (default /run/margay)
+  --state-dir=DIR        what must survive a restart (default /var/lib/margay/node)
+  --docker-host=URL      the Docker Engine (default ${DOCKER_HOST_DEFAULT})
+  --plugin-dir=DIR       where Docker looks for calico.sock and calico-ipam.sock (default /run/docker/plugins)
+  --no-docker            no Docker network driver on this host (default: CALICO_LIBNETWORK_ENABLED is not false)
+  --health-port=PORT     /readiness, /liveness and /metrics on 127.0.0.1 (default 9099)
+  --pool-cidr=CIDR       the default pool of an empty cluster (default: CALICO_IPV4POOL_CIDR, 192.168.0.0/16)
+  --no-default-pools     an empty cluster gets no pool (default: NO_DEFAULT_POOLS)
+  --repair-after=TIME    how long a left-over must be one before it is removed, e.g. 60s
+  --help                 this text
+
+The Docker driver also reads MARGAY_DOCKER_SCOPE and CALICO_LIBNETWORK_CREATE_PROFILES, _LABEL_ENDPOINTS,
+_LABEL_POLL_TIMEOUT, _VETH_MTU, _IFPREFIX. Stopping it leaves the containers connected and their policy enforced.
+`;
+
+export const role: Role = {
+  summary: "the host agent: addresses, routes, firewall, Docker network driver",
+  run: runNode,
+};
+
+async function runNode(argv: readonly string[], io: RoleIo): Promise<number> {
+  try {
+    const settings = parseSettings(argv, io.env);
+    if (settings === "help") {
+      io.stdout(help);
+      return 0;
+    }
+    await serve(settings, io);
+    return 0;
+  } catch (error) {
+    io.stderr(`margay node: ${describeError(error)}\n`);
+    if (error instanceof OperationError && error.remedy !== undefined) io.stderr(`  ${error.remedy}\n`);
+    return error instanceof BadInput || error instanceof TypeError ? 2 : 1;
+  }
+}
+
+type Settings = Exclude<ReturnType<typeof parseSettings>, "help">;
+
+async function serve(settings: Settings, io: RoleIo): Promise<void> {
+  const log = createLog("node");
+  const clock = systemClock;
+  const { host, stateDir, runDir, docker } = settings;
+  await using store = await connectEtcd({ endpoints: settings.endpoints, clock, log });
+  const pools = new PoolMemory(join(stateDir, "docker", "pools"), log);
+  await using agent = await NodeAgent.start({
+    host,
+    store,
+    calculator: new PolicyCalculator({ host: host.name }),
+    clock,
+    log,
+    defaultPool: settings.defaultPool,
+    allowDuplicateAddress: settings.allowDuplicateAddress,
+    apiSocketPath: join(runDir, "node.sock"),
+    healthPort: settings.healthPort,
+    onPoolsChange: (all) => pools.update(all),
+  });
+  await using plugin =
+    docker === undefined ? undefined : DockerPlugin.start({ ...docker, agent, store, pools, stateDir, clock, log });
+  log.info({ event: "node_started", host: host.name, address: host.address, endpoints: settings.endpoints });
+  const stopped = Promise.withResolvers<void>();
+  if (io.signal.aborted) stopped.resolve();
+  io.signal.addEventListener("abort", () => stopped.resolve(), { once: true });
+  await Promise.race([stopped.promise, agent.finished, ...(plugin === undefined ? [] : [plugin.finished])]);
+}
+
+function parseSettings(argv: readonly string[], env: RoleIo["env"]) {
+  const { values } = parseArgs({
+    args: [...argv],
+    strict: true,
+    allowPositionals: false,
+    options: {
+      name: { type: "string" },
+      ip: { type: "string" },
+      store: { type: "string" },
+      "run-dir": { type: "string", default: "/run/margay" },
+      "state-dir": { type: "string", default: "/var/lib/margay/node" },
+      "docker-host": { type: "string", default: env.DOCKER_HOST ?? DOCKER_HOST_DEFAULT },
+      "plugin-dir": { type: "string", default: "/run/docker/plugins" },
+      "no-docker": { type: "boolean", default: env.CALICO_LIBNETWORK_ENABLED?.toLowerCase() === "false" },
+      "health-port": { type: "string", default: "9099" },
+      "pool-cidr": { type: "string" },
+      "no-default-pools": { type: "boolean", default: env.NO_DEFAULT_POOLS?.toLowerCase() === "true" },
+      "repair-after": { type: "string", default: "60s" },
+      help: { type: "boolean", short: "h", default: false },
+    },
+  });
+  if (values.help) return "help";
+  const name = values.name ?? env.NODENAME ?? env.HOSTNAME ?? "";
+  const address = values.ip ?? env.IP ?? "";
+  if (address === "") throw new BadInput("--ip", "is missing", "this host's address, as other hosts reach it");
+  const graceMs = parseGoDuration(values["repair-after"]);
+  if (graceMs === undefined)
+    throw new BadInput("--repair-after", `"${values["repair-after"]}" is no time`, "a time such as 60s");
+  parseEngineHost(values["docker-host"]);
+  const engine = new DockerEngine({ clock: systemClock, host: values["docker-host"] });
+  const poolText = values["pool-cidr"] ?? env.CALICO_IPV4POOL_CIDR;
+  return {
+    host: { name: checkHostName(name, "--name"), address: parseIpAddress(address, "--ip") },
+    endpoints: resolveEndpoints(values.store, env),
+    runDir: values["run-dir"],
+    stateDir: values["state-dir"],
+    healthPort: parsePort(values["health-port"], "--health-port"),
+    defaultPool:
+      values["no-default-pools"] || poolText === "none"
+        ? undefined
+        : poolText === undefined || poolText === ""
+          ? ("choose" as const)
+          : parseCidr(poolText, "--pool-cidr"),
+    allowDuplicateAddress: env.DISABLE_NODE_IP_CHECK?.toLowerCase() === "true",
+    docker: values["no-docker"]
+      ? undefined
+      : { engine, settings: readDriverSettings(env), pluginDir: values["plugin-dir"], graceMs },
+  };
+}
+
+function parsePort(text: string, path: string): number {
+  const port = /^\d{1,5}$/.test(text) ? Number(text) : 0;
+  if (port < 1 || port > 65_535) throw new BadInput(path, `"${text}" is no port`, "a number from 1 to 65535");
+  return port;
+}

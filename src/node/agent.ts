@@ -1,0 +1,181 @@
+/**
+ * node/ is the host agent: it turns what the store says into what this host's kernel does, and says how it stands.
+ * - Everything the rest of the program wants of the host goes through here: the policy gate, veths, pools, status.
+ * - It may be killed at any instruction: the kernel goes on enforcing, and the next process reads everything back.
+ * - It starts without the store and without Docker; what needs them waits with a reason a user can read.
+ * Absent on purpose: who makes endpoints (plugins/), what policy means (policy/), how the kernel is spoken to (kernel/).
+ */
+import type { Cidr, IpAddress } from "../base/addresses.ts";
+import { Backoff } from "../base/backoff.ts";
+import type { Clock } from "../base/clock.ts";
+import { describeError, OperationError } from "../base/errors.ts";
+import type { Log } from "../base/log.ts";
+import { TaskScope } from "../base/task-scope.ts";
+import type { Pool } from "../model/ip-pool.ts";
+import type { Store } from "../store/store.ts";
+import { type HostIdentity, initializeCluster } from "./cluster-initialization.ts";
+import { ClusterView } from "./cluster-view.ts";
+import { Dataplane } from "./dataplane/dataplane.ts";
+import { type Calculator, Enforcement } from "./enforcement.ts";
+import { HealthBoard } from "./health-board.ts";
+import { HealthServer } from "./health-server.ts";
+import { linkLocalAddress } from "./link-local-address.ts";
+import { NodeApi } from "./node-api.ts";
+import { NodeMetrics } from "./node-metrics.ts";
+import { orAborted } from "./or-aborted.ts";
+
+const INITIALIZATION_RETRY = { minMs: 200, maxMs: 5_000 };
+
+export interface NodeAgentOptions {
+  readonly host: HostIdentity;
+  readonly store: Store;
+  readonly calculator: Calculator;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** undefined: no default pool. */
+  readonly defaultPool: Cidr | "choose" | undefined;
+  readonly allowDuplicateAddress: boolean;
+  /** Unix socket of the node's own API. */
+  readonly apiSocketPath: string;
+  readonly healthPort: number;
+  /** Told after each change, once everything was told at first. */
+  readonly onPoolsChange: (pools: readonly Pool[]) => void;
+}
+
+export class NodeAgent implements AsyncDisposable {
+  readonly health: HealthBoard;
+  readonly metrics: NodeMetrics;
+  readonly api: NodeApi;
+  readonly dataplane: Dataplane;
+  readonly #options: NodeAgentOptions;
+  readonly #enforcement: Enforcement;
+  readonly #healthServer: HealthServer;
+  readonly #scope: TaskScope;
+  readonly #cluster = Promise.withResolvers<string>();
+
+  private constructor(
+    options: NodeAgentOptions,
+    dataplane: Dataplane,
+    enforcementOf: (agent: NodeAgent) => Enforcement,
+  ) {
+    const { clock, apiSocketPath, healthPort } = options;
+    this.#options = options;
+    this.dataplane = dataplane;
+    this.health = new HealthBoard(clock);
+    this.metrics = new NodeMetrics();
+    this.health.register("NodeStartup", { detail: "waiting for the datastore" });
+    this.#enforcement = enforcementOf(this);
+    this.api = NodeApi.listen(apiSocketPath);
+    this.#healthServer = HealthServer.listen({ port: healthPort, board: this.health, metrics: this.metrics.registry });
+    this.#scope = new TaskScope("node");
+  }
+
+  static async start(options: NodeAgentOptions): Promise<NodeAgent> {
+    const { host, store, calculator, clock, log } = options;
+    let enforcement: Enforcement | undefined;
+    const dataplane = await Dataplane.open({ clock, log, host, onNeedsApply: () => enforcement?.poke() });
+    const agent = new NodeAgent(options, dataplane, ({ health, metrics }) => {
+      const view = new ClusterView({
+        log,
+        onPoolsChange: (pools) => {
+          if (enforcement?.inSync === true) options.onPoolsChange(pools);
+        },
+      });
+      enforcement = new Enforcement({
+        store,
+        calculator,
+        dataplane,
+        clock,
+        log,
+        health,
+        onChange: (key, value) => view.update(key, value),
+        onInSync: () => options.onPoolsChange(view.pools()),
+        onPass: (durationMs, failed) => {
+          metrics.applySeconds.observe(durationMs / 1_000);
+          if (failed) metrics.applyFailures.inc();
+        },
+      });
+      return enforcement;
+    });
+    agent.#run();
+    return agent;
+  }
+
+  get host(): HostIdentity {
+    return this.#options.host;
+  }
+
+  /** The cluster's GUID, once the store has told it. */
+  async cluster(signal: AbortSignal): Promise<string> {
+    try {
+      return await orAborted(this.#cluster.promise, signal);
+    } catch (cause) {
+      throw new OperationError("NODE_NOT_INITIALIZED", "the datastore has not been reached yet", {
+        retry: "backoff",
+        cause,
+      });
+    }
+  }
+
+  /** See Enforcement.programmed. */
+  async programmed(key: string, revision: number, signal: AbortSignal): Promise<void> {
+    await this.#enforcement.programmed(key, revision, signal);
+    const problem = this.dataplane.problemOf(key);
+    if (problem === undefined) return;
+    throw new OperationError("NODE_GATE_KERNEL", `the endpoint's policy is not in force: ${problem}`, {
+      retry: "backoff",
+    });
+  }
+
+  async linkLocalAddress(name: string, signal: AbortSignal): Promise<IpAddress | undefined> {
+    return await linkLocalAddress(this.#options.clock, name, signal);
+  }
+
+  /** Rejects when a part of the node broke in a way only a restart mends. */
+  get finished(): Promise<void> {
+    return this.#scope.finished;
+  }
+
+  /** The kernel goes on enforcing. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#scope[Symbol.asyncDispose]();
+    await this.api[Symbol.asyncDispose]();
+    await this.#healthServer[Symbol.asyncDispose]();
+    await this.dataplane.close();
+  }
+
+  #run(): void {
+    const { host } = this.#options;
+    this.api.addStatus("node", () => ({ name: host.name, address: host.address, ...this.#enforcement.status() }));
+    this.api.addStatus("health", () => this.health.summary().components);
+    this.api.addStatus("dataplane", () => ({
+      ...this.dataplane.counters,
+      lastApplyMs: this.dataplane.lastApplyTimings,
+      unreachableBlocks: Object.fromEntries(this.dataplane.unreachableBlocks),
+    }));
+    this.#scope.run("initialization", (signal) => this.#initialize(signal));
+    this.#scope.run("watch", (signal) => this.#enforcement.watch(signal));
+    this.#scope.run("converge", (signal) => this.#enforcement.converge(signal));
+  }
+
+  async #initialize(signal: AbortSignal): Promise<void> {
+    const { clock, log, health } = { ...this.#options, health: this.health };
+    const backoff = new Backoff({ clock, ...INITIALIZATION_RETRY });
+    for (;;) {
+      try {
+        const cluster = await initializeCluster({ ...this.#options, signal });
+        this.#cluster.resolve(cluster);
+        health.report("NodeStartup", { ready: true, detail: "initialised" });
+        log.info({ event: "node_initialized", cluster });
+        return;
+      } catch (error) {
+        signal.throwIfAborted();
+        // Nobody but a user can mend this.
+        if (error instanceof OperationError && error.code === "NODE_DUPLICATE_ADDRESS") throw error;
+        health.report("NodeStartup", { detail: describeError(error) });
+        log.warn({ event: "node_initialization_waits", error: describeError(error) });
+        await backoff.wait(signal);
+      }
+    }
+  }
+}
