@@ -1,0 +1,232 @@
+/**
+ * The Store on an etcd v3 server: a real etcd cluster, or `margay store`.
+ *
+ * - Connects when first needed, and again when the connection is lost, to any of the endpoints.
+ * - Every call has a deadline. While the store is out of reach a call waits for it until then; a request that was sent
+ *   is only sent again if it reads, because a write may have happened although nobody said so.
+ */
+import type { DescMessage, MessageInitShape, MessageShape } from "@bufbuild/protobuf";
+import { Backoff } from "../base/backoff.ts";
+import type { Clock } from "../base/clock.ts";
+import { OperationError } from "../base/errors.ts";
+import type { Log } from "../base/log.ts";
+import { closedError, EtcdConnection } from "./etcd-connection.ts";
+import { EtcdError, unavailable } from "./etcd-error.ts";
+import { bytesOf, keysBelow, keyValueOf, outcomeOf, singleKey, txnRequest } from "./etcd-messages.ts";
+import { KV, Lease, type RangeResponse, type ResponseHeader } from "./etcd-protocol/etcd_pb.ts";
+import type { GrpcChannel, Method } from "./etcd-protocol/grpc-channel.ts";
+import { EtcdWatch } from "./etcd-watch.ts";
+import type { KeyValue, Store, Transaction, TransactionOutcome, WatchBatch } from "./store.ts";
+
+export interface EtcdClientOptions {
+  readonly endpoints: readonly string[];
+  readonly clock: Clock;
+  readonly log: Log;
+  /** Deadline of each call. */
+  readonly callTimeoutMs?: number;
+}
+
+const callTimeoutDefaultMs = 10_000;
+const retryMinMs = 20;
+const retryMaxMs = 500;
+/** Keys fetched in one message; keeps a big list from standing in everybody's way. */
+const listPageKeys = 10_000;
+const listAttemptsMax = 3;
+
+export async function connectEtcd(options: EtcdClientOptions): Promise<Store> {
+  return new EtcdClient(options);
+}
+
+interface CallOptions {
+  readonly signal?: AbortSignal | undefined;
+  /** Reading changes nothing, so it may be repeated. */
+  readonly reads?: boolean;
+}
+
+class EtcdClient implements Store {
+  readonly #options: EtcdClientOptions;
+  readonly #connection: EtcdConnection;
+  readonly #closing = new AbortController();
+  #clusterId: bigint | undefined;
+  #seenRevision = 0;
+
+  constructor(options: EtcdClientOptions) {
+    this.#options = options;
+    this.#connection = new EtcdConnection(options);
+  }
+
+  async get(
+    key: string,
+    options: { readonly revision?: number; readonly signal?: AbortSignal } = {},
+  ): Promise<KeyValue | undefined> {
+    const request = { ...singleKey(key), revision: BigInt(options.revision ?? 0) };
+    const answer = await this.#call(KV.method.range, request, { signal: options.signal, reads: true });
+    const [kv] = answer.kvs;
+    return kv === undefined ? undefined : keyValueOf(kv);
+  }
+
+  async list(
+    prefix: string,
+    options: { readonly revision?: number; readonly limit?: number; readonly signal?: AbortSignal } = {},
+  ): Promise<{ readonly revision: number; readonly kvs: readonly KeyValue[] }> {
+    const asked = options.revision ?? 0;
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await this.#listPages(prefix, asked, options.limit ?? 0, options.signal);
+      } catch (error) {
+        // Compacted between two pages: the whole list again, at a newer revision.
+        const again = asked === 0 && attempt < listAttemptsMax;
+        if (!(again && error instanceof OperationError && error.code === "STORE_COMPACTED")) throw error;
+      }
+    }
+  }
+
+  async #listPages(
+    prefix: string,
+    asked: number,
+    limit: number,
+    signal: AbortSignal | undefined,
+  ): Promise<{ readonly revision: number; readonly kvs: readonly KeyValue[] }> {
+    const range = keysBelow(prefix);
+    const kvs: KeyValue[] = [];
+    let key = range.key;
+    let revision = asked;
+    for (;;) {
+      const pageKeys = limit > 0 ? Math.min(listPageKeys, limit - kvs.length) : listPageKeys;
+      const request = { key, rangeEnd: range.rangeEnd, limit: BigInt(pageKeys), revision: BigInt(revision) };
+      const page: RangeResponse = await this.#call(KV.method.range, request, { signal, reads: true });
+      if (revision === 0) revision = revisionOf(page.header);
+      for (const kv of page.kvs) kvs.push(keyValueOf(kv));
+      const last = page.kvs.at(-1);
+      if (!page.more || last === undefined || (limit > 0 && kvs.length >= limit)) return { revision, kvs };
+      // The smallest key after the last one.
+      key = Buffer.concat([last.key, new Uint8Array([0])]);
+    }
+  }
+
+  async put(
+    key: string,
+    value: string,
+    options: { readonly lease?: string; readonly signal?: AbortSignal } = {},
+  ): Promise<number> {
+    const request = { key: bytesOf(key), value: bytesOf(value), lease: BigInt(options.lease ?? "0") };
+    const answer = await this.#call(KV.method.put, request, { signal: options.signal });
+    return revisionOf(answer.header);
+  }
+
+  async delete(key: string, options: { readonly signal?: AbortSignal } = {}): Promise<boolean> {
+    const answer = await this.#call(KV.method.deleteRange, singleKey(key), { signal: options.signal });
+    return answer.deleted > 0n;
+  }
+
+  async transact(
+    transaction: Transaction,
+    options: { readonly signal?: AbortSignal } = {},
+  ): Promise<TransactionOutcome> {
+    const branches = [...transaction.success, ...(transaction.failure ?? [])];
+    const reads = branches.every((operation) => "get" in operation || "list" in operation);
+    const answer = await this.#call(KV.method.txn, txnRequest(transaction), { signal: options.signal, reads });
+    return {
+      succeeded: answer.succeeded,
+      revision: revisionOf(answer.header),
+      responses: answer.responses.map(outcomeOf),
+    };
+  }
+
+  async *watch(
+    prefix: string,
+    options: { readonly fromRevision: number; readonly signal: AbortSignal },
+  ): AsyncGenerator<WatchBatch> {
+    const { clock } = this.#options;
+    const signal = AbortSignal.any([options.signal, this.#closing.signal]);
+    const watch = new EtcdWatch({
+      connection: this.#connection,
+      clock,
+      prefix,
+      fromRevision: options.fromRevision,
+      signal,
+      sameCluster: (id) => this.#sameCluster(id),
+      seenRevision: () => this.#seenRevision,
+    });
+    yield* watch.run();
+    if (this.#closing.signal.aborted && !options.signal.aborted) throw closedError();
+  }
+
+  async grantLease(ttlSeconds: number): Promise<string> {
+    const answer = await this.#call(Lease.method.leaseGrant, { TTL: BigInt(Math.ceil(ttlSeconds)) }, {});
+    return answer.ID.toString();
+  }
+
+  async keepAlive(lease: string, signal?: AbortSignal): Promise<number> {
+    // A stream in etcd; one question and one answer of it are all that is needed here.
+    const answer = await this.#call(Lease.method.leaseKeepAlive, { ID: BigInt(lease) }, { signal, reads: true });
+    return Math.max(0, Number(answer.TTL));
+  }
+
+  async revokeLease(lease: string): Promise<void> {
+    try {
+      await this.#call(Lease.method.leaseRevoke, { ID: BigInt(lease) }, {});
+    } catch (error) {
+      if (!(error instanceof OperationError && error.code === "STORE_LEASE_NOT_FOUND")) throw error;
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#closing.abort(closedError());
+    this.#connection.close();
+  }
+
+  /** True, and from now on only for this one, if no other cluster was seen before. */
+  #sameCluster(id: bigint): boolean {
+    const before = this.#clusterId;
+    this.#clusterId = id;
+    if (before === undefined || before === id) return true;
+    this.#seenRevision = 0;
+    this.#options.log.warn({ event: "store-replaced", before: before.toString(), now: id.toString() });
+    return false;
+  }
+
+  async #call<Request extends DescMessage, Response extends DescMessage>(
+    method: Method<Request, Response>,
+    request: MessageInitShape<Request>,
+    options: CallOptions,
+  ): Promise<MessageShape<Response>> {
+    const answer = await this.#attempt(
+      (channel, timeoutMs) => channel.unary(method, request, { timeoutMs, signal: options.signal }),
+      options,
+    );
+    const { header } = answer as { readonly header?: ResponseHeader };
+    this.#seenRevision = Math.max(this.#seenRevision, revisionOf(header));
+    return answer;
+  }
+
+  /** Connects, calls, and does so again where that is safe, until the deadline. */
+  async #attempt<T>(call: (channel: GrpcChannel, timeoutMs: number) => Promise<T>, options: CallOptions): Promise<T> {
+    const { clock } = this.#options;
+    const untilMs = clock.monotonicMs() + (this.#options.callTimeoutMs ?? callTimeoutDefaultMs);
+    let backoff: Backoff | undefined;
+    for (;;) {
+      options.signal?.throwIfAborted();
+      let sent = false;
+      try {
+        const channel = await this.#connection.channel();
+        const leftMs = untilMs - clock.monotonicMs();
+        if (leftMs <= 0) throw unavailable("the store could not be reached in time");
+        options.signal?.throwIfAborted();
+        sent = true;
+        return await call(channel, leftMs);
+      } catch (error) {
+        if (!(error instanceof EtcdError) || error.code !== "STORE_UNAVAILABLE") throw error;
+        if (sent && options.reads !== true) throw error;
+        backoff ??= new Backoff({ clock, minMs: retryMinMs, maxMs: retryMaxMs });
+        const waitMs = backoff.next();
+        if (clock.monotonicMs() + waitMs >= untilMs) throw error;
+        await clock.sleep(waitMs, options.signal);
+      }
+    }
+  }
+}
+
+function revisionOf(header: ResponseHeader | undefined): number {
+  return Number(header?.revision ?? 0n);
+}

@@ -1,0 +1,84 @@
+/**
+ * Which endpoint to talk to: holds one channel for everybody and makes a new one, to the next endpoint that answers,
+ * when it is lost. One dialling at a time, whoever asks.
+ */
+import type { Clock } from "../base/clock.ts";
+import { describeError } from "../base/errors.ts";
+import type { Log } from "../base/log.ts";
+import { EtcdError, unavailable } from "./etcd-error.ts";
+import { GrpcChannel } from "./etcd-protocol/grpc-channel.ts";
+
+const connectTimeoutMs = 2_000;
+
+export interface EtcdConnectionOptions {
+  readonly endpoints: readonly string[];
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+export class EtcdConnection {
+  readonly #options: EtcdConnectionOptions;
+  #channel: GrpcChannel | undefined;
+  #dialling: Promise<GrpcChannel> | undefined;
+  /** Index of the endpoint to try first. */
+  #next = 0;
+  #closed = false;
+
+  constructor(options: EtcdConnectionOptions) {
+    if (options.endpoints.length === 0) throw unavailable("no etcd endpoints specified");
+    this.#options = options;
+  }
+
+  get closed(): boolean {
+    return this.#closed;
+  }
+
+  /** The living channel, or a new one; tries each endpoint once. */
+  channel(): Promise<GrpcChannel> {
+    if (this.#closed) return Promise.reject(closedError());
+    if (this.#channel !== undefined && !this.#channel.closed) return Promise.resolve(this.#channel);
+    this.#dialling ??= this.#dial().finally(() => {
+      this.#dialling = undefined;
+    });
+    return this.#dialling;
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#channel?.close();
+  }
+
+  async #dial(): Promise<GrpcChannel> {
+    const { endpoints, clock, log } = this.#options;
+    const failures: string[] = [];
+    for (let attempt = 0; attempt < endpoints.length; attempt++) {
+      const index = (this.#next + attempt) % endpoints.length;
+      const endpoint = endpoints[index];
+      if (endpoint === undefined) continue;
+      try {
+        const channel = await GrpcChannel.open(endpoint, clock, connectTimeoutMs);
+        if (this.#closed) {
+          channel.close();
+          throw closedError();
+        }
+        this.#channel = channel;
+        this.#next = index;
+        // A server that accepts but does not answer must not be asked again first.
+        channel.onClosed(() => {
+          this.#next = (index + 1) % endpoints.length;
+          if (!this.#closed) log.debug({ event: "store-connection-lost", endpoint });
+        });
+        log.debug({ event: "store-connected", endpoint });
+        return channel;
+      } catch (error) {
+        if (this.#closed) throw closedError();
+        failures.push(describeError(error));
+      }
+    }
+    throw unavailable(`the store cannot be reached: ${failures.join("; ")}`);
+  }
+}
+
+export function closedError(): EtcdError {
+  return new EtcdError(unavailable("").status, "this store was closed", "STORE_CLOSED", { retry: "never" });
+}
