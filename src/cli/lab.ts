@@ -3,13 +3,14 @@
 import { appendFileSync } from "node:fs";
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
 import { systemClock } from "../base/clock.ts";
-import { describeError } from "../base/errors.ts";
+import { describeError, OperationError } from "../base/errors.ts";
 import type { Role, RoleIo } from "../base/role.ts";
 import { parseLabName } from "../lab/address-plan.ts";
 import { demoImages, imageNames } from "../lab/images/demo-images.ts";
 import { Lab, type LabOptions } from "../lab/lab.ts";
 import { labNames, readLabState } from "../lab/lab-state.ts";
 import { labTable } from "../lab/lab-table.ts";
+import { checkPrerequisites, installPrerequisites } from "../lab/prerequisites.ts";
 import { programWords } from "../lab/program.ts";
 import {
   execOnHost,
@@ -46,16 +47,17 @@ export const role: Role = {
     } catch (error) {
       if (error instanceof CommanderError) return error.exitCode;
       io.stderr(`margay lab: ${describeError(error)}\n`);
+      if (error instanceof OperationError && error.remedy !== undefined) io.stderr(`Try: ${error.remedy}\n`);
       return 1;
     }
   },
 };
 
 function labCommands(io: RoleIo, exit: (code: number) => void): Command {
-  const program = new Command("lab")
+  const program = new Command("margay lab")
     .description(
-      "A cluster of virtual hosts on this machine. Each host has a network, mounts and processes of its own, a real\n" +
-        "Docker daemon, margay node and margay agent; host1 also the store, margay master and margay marathon.\n" +
+      "A cluster of virtual hosts on this machine. Each host has a network, mounts and processes of its own, a real " +
+        "Docker daemon, margay node and margay agent; host1 also the store, margay master and margay marathon. " +
         "It needs root, and leaves the machine as it was when it goes.",
     )
     .exitOverride()
@@ -123,6 +125,19 @@ function labCommands(io: RoleIo, exit: (code: number) => void): Command {
           return printLog(log.path, { follow, prefix, signal: io.signal }, (text) => io.stdout(text));
         }),
       );
+    });
+
+  program
+    .command("prerequisites")
+    .description("check what a lab needs on this machine")
+    .option("--install", "install what is missing (Debian, Ubuntu; as root)")
+    .addOption(
+      new Option("--for <purpose>", "what it is for").choices(["embedded", "etcd", "tests"]).default("embedded"),
+    )
+    .exitOverride()
+    .action(async (options: { install?: true; for: "embedded" | "etcd" | "tests" }) => {
+      if (options.install) await installPrerequisites(options.for, (line) => io.stderr(`${line} ...\n`));
+      else checkPrerequisites(options.for);
     });
 
   for (const [verb, isUp, description] of [

@@ -110,7 +110,11 @@ class ForwardedConnection {
 
   constructor(client: Bun.Socket<ForwardedConnection>, { hostPid, toAddress, toPort }: ForwardOptions) {
     this.#client = client;
-    this.#toClient = new Outlet(client, () => this.#server);
+    this.#toClient = new Outlet(
+      client,
+      () => this.#server,
+      () => this.#closeWhenBothEnded(),
+    );
     // Nothing is read before there is somewhere to put it.
     client.pause();
     const connecting = inNetworkOf(hostPid, () =>
@@ -122,7 +126,7 @@ class ForwardedConnection {
           data: (_server, data) => this.#toClient.write(data),
           drain: () => this.#toServer?.drained(),
           end: () => this.#toClient.end(),
-          close: () => this.#toClient.end(),
+          close: () => this.#serverClosed(),
           error: () => this.close(),
           connectError: () => this.close(),
         },
@@ -160,25 +164,46 @@ class ForwardedConnection {
       return;
     }
     this.#server = server;
-    this.#toServer = new Outlet(server, () => this.#client);
+    this.#toServer = new Outlet(
+      server,
+      () => this.#client,
+      () => this.#closeWhenBothEnded(),
+    );
     this.#client.resume();
     if (this.#clientEnded) this.#toServer.end();
   }
+
+  /** What is still on its way to the client gets there; a reset by the host is not told from an end. */
+  #serverClosed(): void {
+    this.#server = undefined;
+    this.#toServer = undefined;
+    this.#toClient.endThenClose();
+  }
+
+  #closeWhenBothEnded(): void {
+    if (!this.#toClient.ended || this.#toServer?.ended === false || this.#closed) return;
+    this.#closed = true;
+    this.#server?.end();
+    this.#client.end();
+  }
 }
+
+type OutletSocket = Pick<Bun.Socket<unknown>, "write" | "shutdown" | "end">;
+type SourceSocket = Pick<Bun.Socket<unknown>, "pause" | "resume">;
 
 /** The writing end of a socket: keeps what the kernel does not take yet, and stops the source meanwhile. */
 class Outlet {
-  readonly #socket: Pick<Bun.Socket<unknown>, "write" | "end">;
-  readonly #source: () => Pick<Bun.Socket<unknown>, "pause" | "resume"> | undefined;
+  readonly #socket: OutletSocket;
+  readonly #source: () => SourceSocket | undefined;
+  readonly #onEnded: () => void;
   #waiting: Uint8Array[] = [];
-  #ending = false;
+  #ending: "not" | "half" | "whole" = "not";
+  ended = false;
 
-  constructor(
-    socket: Pick<Bun.Socket<unknown>, "write" | "end">,
-    source: () => Pick<Bun.Socket<unknown>, "pause" | "resume"> | undefined,
-  ) {
+  constructor(socket: OutletSocket, source: () => SourceSocket | undefined, onEnded: () => void) {
     this.#socket = socket;
     this.#source = source;
+    this.#onEnded = onEnded;
   }
 
   write(data: Uint8Array): void {
@@ -201,11 +226,26 @@ class Outlet {
       }
     }
     this.#source()?.resume();
-    if (this.#ending) this.#socket.end();
+    this.#endIfDue();
   }
 
+  /** Sends an end after what waits; the other direction stays open. */
   end(): void {
-    this.#ending = true;
-    if (this.#waiting.length === 0) this.#socket.end();
+    if (this.#ending === "not") this.#ending = "half";
+    this.#endIfDue();
+  }
+
+  endThenClose(): void {
+    this.#ending = "whole";
+    this.#endIfDue();
+  }
+
+  #endIfDue(): void {
+    if (this.#waiting.length > 0 || this.#ending === "not") return;
+    if (this.#ending === "whole") this.#socket.end();
+    else if (!this.ended) this.#socket.shutdown();
+    if (this.ended) return;
+    this.ended = true;
+    this.#onEnded();
   }
 }

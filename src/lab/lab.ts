@@ -140,7 +140,7 @@ export class Lab implements AsyncDisposable {
   }
 
   /** Runs a command on a host, or behind the switch with the name "outside". */
-  exec(host: string, words: readonly string[], options: CommandOptions = {}): Promise<CommandResult> {
+  async exec(host: string, words: readonly string[], options: CommandOptions = {}): Promise<CommandResult> {
     const { pid, env } = this.#target(host, options);
     return runCommand(execWords(pid, words, options.cwd ?? "/"), { ...options, env });
   }
