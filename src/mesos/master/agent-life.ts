@@ -1,0 +1,428 @@
+/**
+ * Agents: admission, pings, loss, return (reference: mesos-behaviour 2).
+ *
+ * - The registry is written before an agent is told its id, and before its tasks are declared unreachable.
+ * - An agent that has lost its stream keeps its tasks until pings have gone unanswered for long enough; offers of it end
+ *   at once. Tasks of frameworks without checkpointing are lost at once.
+ * - When an agent comes, its list of tasks and the master's are compared: what only the agent has is adopted, what only
+ *   the master has is asked after (RECONCILE), what belongs to a removed framework is shut down, what was declared lost
+ *   to a framework that does not know partitions is killed, because that framework has replaced it.
+ */
+
+import { describeError } from "../../base/errors.ts";
+import type { AgentEvent, AgentSubscribe, AgentTask } from "../protocol/agent-link.ts";
+import { equalResources, normalizeResources } from "../protocol/resources.ts";
+import { isTerminal, type StatusReason, type TaskState } from "../protocol/task-status.ts";
+import { type Agent, type Framework, isPartitionAware, newTask, type TaskRecord } from "./cluster.ts";
+import type { EventStream } from "./event-stream.ts";
+import type { FrameworkLife } from "./framework-life.ts";
+import { longTimer } from "./long-timer.ts";
+import { type MasterContext, tellAgent, tellFramework } from "./master-context.ts";
+import type { Offering } from "./offering.ts";
+import type { StatusUpdates } from "./status-updates.ts";
+
+export type AgentAdmission =
+  | { readonly admitted: true; readonly id: string; readonly cameFrom: "new" | "registered" | "recovered" | "away" }
+  | { readonly admitted: false; readonly message: string };
+
+const unreachableKeptMs = 14 * 24 * 3_600_000;
+const unreachableKept = 102_400;
+
+export class AgentLife {
+  readonly #context: MasterContext;
+  readonly #frameworks: FrameworkLife;
+  readonly #offering: Offering;
+  readonly #updates: StatusUpdates;
+  /** Agents whose "unreachable" is being written to the registry. */
+  readonly #condemned = new Set<Agent>();
+  #nextAgent = 0;
+
+  constructor(context: MasterContext, frameworks: FrameworkLife, offering: Offering, updates: StatusUpdates) {
+    this.#context = context;
+    this.#frameworks = frameworks;
+    this.#offering = offering;
+    this.#updates = updates;
+  }
+
+  /** Once at start: agents of the registry have this long to come back. */
+  watchRecovered(): Disposable {
+    const { clock, settings } = this.#context;
+    this.#forgetOldUnreachable();
+    return longTimer(clock, settings.agentReregisterTimeoutMs, () => this.#giveUpRecovered());
+  }
+
+  isRecovered(id: string): boolean {
+    return this.#context.registry.agents.get(id)?.state === "admitted" && !this.#context.cluster.agents.has(id);
+  }
+
+  /** First half of a subscription: decides on the id and makes it durable. Throws if the registry cannot be written. */
+  async admit(subscribe: AgentSubscribe, signal?: AbortSignal): Promise<AgentAdmission> {
+    const { cluster, clock, registry } = this.#context;
+    const asked = subscribe.agent_info.id?.value;
+    if (asked !== undefined && registry.agents.get(asked)?.state === "gone") {
+      return { admitted: false, message: `Agent ${asked} has been marked gone` };
+    }
+    if (asked !== undefined && cluster.agents.has(asked)) return { admitted: true, id: asked, cameFrom: "registered" };
+    const id = asked ?? `${this.#context.info.id}-S${this.#nextAgent++}`;
+    const cameFrom = asked === undefined ? "new" : this.isRecovered(asked) ? "recovered" : "away";
+    const info = { ...subscribe.agent_info, id: { value: id } };
+    await registry.putAgent(id, { state: "admitted", sinceMs: clock.nowMs(), info }, signal);
+    return { admitted: true, id, cameFrom };
+  }
+
+  /** Second half, in one go with opening the stream. */
+  attach(
+    admission: Extract<AgentAdmission, { admitted: true }>,
+    subscribe: AgentSubscribe,
+    stream: EventStream<AgentEvent>,
+  ): void {
+    const { cluster, clock, counters, log, settings } = this.#context;
+    const { id } = admission;
+    this.#endSameAddress(id, subscribe);
+    const known = cluster.agents.get(id);
+    const { cameFrom } = admission.cameFrom === "registered" && known === undefined ? this.#readmit(id) : admission;
+    counters.add(cameFrom === "new" ? "slave_registrations" : "slave_reregistrations");
+    const agent = known ?? this.#newAgent(id, subscribe);
+    if (known !== undefined) this.#replaceStream(known);
+    agent.info = { ...subscribe.agent_info, id: { value: id } };
+    agent.ip = subscribe.ip;
+    agent.version = subscribe.version;
+    agent.capabilities = subscribe.capabilities ?? [];
+    if (cameFrom !== "new") agent.reregisteredAtMs = clock.nowMs();
+    this.#setTotal(agent, subscribe);
+    agent.stream = stream;
+    log.info({ event: "agent_subscribed", agentId: id, hostname: agent.info.hostname, cameFrom });
+    tellAgent(agent, {
+      type: "SUBSCRIBED",
+      subscribed: {
+        agent_id: { value: id },
+        master_id: this.#context.info.id,
+        ping_interval_seconds: settings.agentPingTimeoutMs / 1_000,
+        ping_timeout_seconds: (settings.agentPingTimeoutMs * settings.agentPingTimeoutsMax) / 1_000,
+      },
+    });
+    for (const kill of agent.kills.values()) tellAgent(agent, kill);
+    this.#compareTasks(agent, subscribe, cameFrom);
+    this.#ping(agent);
+    this.#offering.allocate([agent]);
+  }
+
+  /** The stream has ended. Of no interest if a newer one has taken over. */
+  disconnected(stream: EventStream<AgentEvent>): void {
+    const agent = [...this.#context.cluster.agents.values()].find((one) => one.stream === stream);
+    if (agent === undefined) return;
+    this.#context.log.info({ event: "agent_disconnected", agentId: agent.id, hostname: agent.info.hostname });
+    agent.stream = undefined;
+    this.#offering.rescind(agent.offers);
+    for (const task of [...agent.tasks]) {
+      const framework = this.#context.cluster.frameworks.get(task.frameworkId);
+      if (framework === undefined || (framework.info.checkpoint ?? false)) continue;
+      this.#lose(framework, task, {
+        state: "TASK_LOST",
+        reason: "REASON_AGENT_DISCONNECTED",
+        message: `Agent ${agent.info.hostname} disconnected`,
+      });
+    }
+  }
+
+  pong(agent: Agent, sequence: number): void {
+    if (sequence > agent.pings.sequence) return;
+    agent.pings.missed = 0;
+  }
+
+  /** The agent itself says that it leaves for good. */
+  unregister(agent: Agent): void {
+    this.#context.counters.add("messages_unregister_slave");
+    this.#context.counters.add("slave_removals/reason_unregistered");
+    this.remove(agent, "the agent unregistered");
+  }
+
+  /** Its tasks are lost to everybody, also to frameworks that know partitions. */
+  remove(agent: Agent, because: string): void {
+    const { cluster, counters, log, registry } = this.#context;
+    log.info({ event: "agent_removed", agentId: agent.id, hostname: agent.info.hostname, because });
+    counters.add("slave_removals");
+    this.#loseAll(agent, () => ({
+      state: "TASK_LOST",
+      reason: "REASON_AGENT_REMOVED",
+      message: `Agent ${agent.info.hostname} removed: ${because}`,
+    }));
+    this.#detach(agent);
+    cluster.removeAgent(agent);
+    registry.removeAgentSoon(agent.id);
+    this.#tellOfLoss(agent.id);
+  }
+
+  /** A task is kept as unreachable where the framework may see it again. */
+  #compareTasks(agent: Agent, subscribe: AgentSubscribe, cameFrom: "new" | "registered" | "recovered" | "away"): void {
+    const infos = new Map((subscribe.frameworks ?? []).map((info) => [info.id?.value, info]));
+    const listed = new Set<TaskRecord>();
+    const shutDown = new Set<string>();
+    for (const theirs of subscribe.tasks ?? []) {
+      const frameworkId = theirs.framework_id.value;
+      if (this.#frameworks.isRemoved(frameworkId)) {
+        shutDown.add(frameworkId);
+        continue;
+      }
+      const info = infos.get(frameworkId);
+      const framework =
+        this.#context.cluster.frameworks.get(frameworkId) ??
+        (info === undefined ? undefined : this.#frameworks.recover(info));
+      if (framework === undefined) {
+        this.#context.log.error({ event: "task_of_unknown_framework", agentId: agent.id, frameworkId });
+        continue;
+      }
+      const task = this.#adopt(agent, framework, theirs, cameFrom === "away");
+      if (task !== undefined) listed.add(task);
+    }
+    for (const frameworkId of shutDown) this.#frameworks.shutdownOn(agent, frameworkId);
+    this.#askAfter(
+      agent,
+      [...agent.tasks].filter((task) => !listed.has(task)),
+    );
+  }
+
+  #adopt(agent: Agent, framework: Framework, theirs: AgentTask, wasAway: boolean): TaskRecord | undefined {
+    const { cluster, log } = this.#context;
+    const id = theirs.task.task_id.value;
+    const known = framework.tasks.get(id);
+    if (known?.agentId === agent.id) {
+      cluster.setTaskState(known, theirs.state);
+      if (isTerminal(known.state)) agent.kills.delete(known);
+      return known;
+    }
+    if (known !== undefined) {
+      // The id was given to another task meanwhile: this one must not run beside it.
+      log.warn({ event: "task_twice", taskId: id, agents: [known.agentId, agent.id] });
+      tellAgent(agent, {
+        type: "KILL_TASK",
+        kill_task: { framework_id: { value: framework.id }, task_id: { value: id } },
+      });
+      return undefined;
+    }
+    const wasDeclaredLost =
+      (framework.unreachableTasks.get(id)?.state ?? framework.completedTasks.findLast(hasId(id))?.state) ===
+      "TASK_LOST";
+    const role = theirs.task.resources?.find((one) => one.allocation_info?.role !== undefined)?.allocation_info?.role;
+    const task = newTask(
+      theirs.task,
+      { framework, agentId: agent.id, role: role ?? framework.info.role ?? "*" },
+      theirs.state,
+    );
+    if (theirs.latest_status !== undefined) {
+      cluster.recordStatus(task, theirs.latest_status);
+      task.forwarded = { state: theirs.latest_status.state, uuid: theirs.latest_status.uuid };
+    }
+    cluster.addTask(task);
+    if (isTerminal(task.state)) return task;
+    if (wasDeclaredLost) {
+      log.info({ event: "task_killed_on_return", taskId: id, agentId: agent.id });
+      this.#updates.order(agent, task);
+    } else if (wasAway) {
+      this.#updates.say(framework, {
+        taskId: id,
+        agentId: agent.id,
+        state: theirs.state,
+        reason: "REASON_AGENT_REREGISTERED",
+        message: "Unreachable agent re-reregistered",
+        latest: theirs.latest_status,
+      });
+    }
+    return task;
+  }
+
+  #askAfter(agent: Agent, tasks: readonly TaskRecord[]): void {
+    if (tasks.length === 0) return;
+    tellAgent(agent, {
+      type: "RECONCILE",
+      reconcile: {
+        tasks: tasks.map((task) => {
+          const framework = this.#context.cluster.frameworks.get(task.frameworkId);
+          return {
+            framework_id: { value: task.frameworkId },
+            task_id: task.info.task_id,
+            partition_aware: framework !== undefined && isPartitionAware(framework),
+          };
+        }),
+      },
+    });
+  }
+
+  /** It was declared unreachable between the two halves of its subscription. */
+  #readmit(id: string): { readonly cameFrom: "away" } {
+    const { clock, registry } = this.#context;
+    const record = registry.agents.get(id);
+    if (record !== undefined) registry.putAgentSoon(id, { ...record, state: "admitted", sinceMs: clock.nowMs() });
+    return { cameFrom: "away" };
+  }
+
+  #newAgent(id: string, subscribe: AgentSubscribe): Agent {
+    const agent: Agent = {
+      id,
+      info: subscribe.agent_info,
+      ip: subscribe.ip,
+      version: subscribe.version,
+      capabilities: [],
+      total: normalizeResources(subscribe.agent_info.resources ?? []),
+      stream: undefined,
+      registeredAtMs: this.#context.clock.nowMs(),
+      reregisteredAtMs: undefined,
+      tasks: new Set(),
+      offers: new Set(),
+      kills: new Map(),
+      pings: { sequence: 0, missed: 0, timer: undefined },
+    };
+    this.#context.cluster.addAgent(agent);
+    return agent;
+  }
+
+  /** One address, one agent: whoever registers there anew has ended the one before. */
+  #endSameAddress(id: string, subscribe: AgentSubscribe): void {
+    for (const other of [...this.#context.cluster.agents.values()]) {
+      if (other.id === id || other.ip !== subscribe.ip) continue;
+      if ((other.info.port ?? 5051) !== (subscribe.agent_info.port ?? 5051)) continue;
+      this.#context.counters.add("slave_removals/reason_registered");
+      this.remove(other, "a new agent registered at the same address");
+    }
+  }
+
+  #replaceStream(agent: Agent): void {
+    const old = agent.stream;
+    agent.stream = undefined;
+    agent.pings.timer?.[Symbol.dispose]();
+    agent.pings.missed = 0;
+    this.#offering.rescind(agent.offers);
+    old?.close();
+  }
+
+  #setTotal(agent: Agent, subscribe: AgentSubscribe): void {
+    const total = normalizeResources(subscribe.agent_info.resources ?? []);
+    if (equalResources(agent.total, total)) return;
+    agent.total = total;
+    this.#context.cluster.ledger.setTotal(agent.id, total);
+    for (const framework of this.#context.cluster.frameworks.values()) framework.filters.clearAgent(agent.id);
+  }
+
+  /** One step: send a ping, count it as missed until the pong comes, and give up after too many. */
+  #ping(agent: Agent): void {
+    const { clock, settings } = this.#context;
+    if (agent.pings.missed >= settings.agentPingTimeoutsMax) {
+      this.#condemn(agent);
+    } else {
+      agent.pings.missed += 1;
+      agent.pings.sequence += 1;
+      tellAgent(agent, { type: "PING", ping: { sequence: agent.pings.sequence } });
+    }
+    agent.pings.timer = clock.timer(settings.agentPingTimeoutMs, () => this.#ping(agent));
+  }
+
+  /** If the registry cannot be written, the next ping tries again. */
+  #condemn(agent: Agent): void {
+    if (this.#condemned.has(agent)) return;
+    this.#condemned.add(agent);
+    this.#context.counters.add("slave_unreachable_scheduled");
+    // Every outcome is handled inside.
+    void this.#declareUnreachable(agent).finally(() => this.#condemned.delete(agent));
+  }
+
+  async #declareUnreachable(agent: Agent): Promise<void> {
+    const { clock, cluster, counters, log, registry, settings } = this.#context;
+    const sinceMs = clock.nowMs();
+    const info = { ...agent.info, id: { value: agent.id } };
+    try {
+      await registry.putAgent(agent.id, { state: "unreachable", sinceMs, info });
+    } catch (cause) {
+      log.warn({ event: "registry_write_failed", agentId: agent.id, error: describeError(cause) });
+      return;
+    }
+    if (cluster.agents.get(agent.id) !== agent) return;
+    if (agent.pings.missed < settings.agentPingTimeoutsMax) {
+      // It answered, or came back, while the registry was being written.
+      counters.add("slave_unreachable_canceled");
+      registry.putAgentSoon(agent.id, { state: "admitted", sinceMs, info });
+      return;
+    }
+    counters.add("slave_unreachable_completed");
+    counters.add("slave_removals");
+    counters.add("slave_removals/reason_unhealthy");
+    log.warn({ event: "agent_unreachable", agentId: agent.id, hostname: agent.info.hostname, tasks: agent.tasks.size });
+    this.#loseAll(agent, (framework) => ({
+      state: isPartitionAware(framework) ? "TASK_UNREACHABLE" : "TASK_LOST",
+      reason: "REASON_AGENT_REMOVED",
+      message: `Agent ${agent.info.hostname} is unreachable: health check timed out`,
+      unreachableSinceMs: sinceMs,
+      keep: "unreachable",
+    }));
+    this.#detach(agent);
+    cluster.removeAgent(agent);
+    this.#tellOfLoss(agent.id);
+  }
+
+  #giveUpRecovered(): void {
+    const { clock, counters, registry } = this.#context;
+    for (const [id, record] of [...registry.agents]) {
+      if (!this.isRecovered(id)) continue;
+      counters.add("recovery_slave_removals");
+      registry.putAgentSoon(id, { ...record, state: "unreachable", sinceMs: clock.nowMs() });
+      this.#tellOfLoss(id);
+    }
+  }
+
+  #forgetOldUnreachable(): void {
+    const { clock, registry } = this.#context;
+    const unreachable = [...registry.agents].filter(([, record]) => record.state === "unreachable");
+    unreachable.sort(([, a], [, b]) => b.sinceMs - a.sinceMs);
+    for (const [index, [id, record]] of unreachable.entries()) {
+      const isOld = clock.nowMs() - record.sinceMs > unreachableKeptMs;
+      if (isOld || index >= unreachableKept) registry.removeAgentSoon(id);
+    }
+  }
+
+  #detach(agent: Agent): void {
+    const { stream } = agent;
+    agent.stream = undefined;
+    this.#offering.rescind(agent.offers);
+    stream?.close();
+  }
+
+  #loseAll(agent: Agent, word: (framework: Framework) => Loss): void {
+    for (const task of [...agent.tasks]) {
+      const framework = this.#context.cluster.frameworks.get(task.frameworkId);
+      if (framework !== undefined) this.#lose(framework, task, word(framework));
+    }
+  }
+
+  #lose(framework: Framework, task: TaskRecord, loss: Loss): void {
+    const { cluster } = this.#context;
+    const { keep, ...word } = loss;
+    // Told its end already, only not acknowledged yet: losing it now would contradict the agent.
+    const endIsTold = task.forwarded !== undefined && isTerminal(task.forwarded.state);
+    cluster.setTaskState(task, loss.state);
+    cluster.retireTask(task, endIsTold ? "completed" : (keep ?? "completed"));
+    if (endIsTold) return;
+    this.#updates.say(framework, {
+      ...word,
+      taskId: task.info.task_id.value,
+      agentId: task.agentId,
+      latest: task.statuses.at(-1),
+    });
+  }
+
+  #tellOfLoss(agentId: string): void {
+    for (const framework of this.#context.cluster.frameworks.values()) {
+      tellFramework(this.#context, framework, { type: "FAILURE", failure: { agent_id: { value: agentId } } });
+    }
+  }
+}
+
+interface Loss {
+  readonly state: TaskState;
+  readonly reason: StatusReason;
+  readonly message: string;
+  readonly unreachableSinceMs?: number;
+  readonly keep?: "unreachable";
+}
+
+function hasId(id: string): (task: TaskRecord) => boolean {
+  return (task) => task.info.task_id.value === id;
+}
