@@ -5,7 +5,7 @@
  */
 
 import { statfsSync } from "node:fs";
-import { OperationError } from "../base/errors.ts";
+import { OperationError, unreachable } from "../base/errors.ts";
 import type { AddressPlan, HostPlan } from "./address-plan.ts";
 import { cgroupParent } from "./clean-up.ts";
 import { connectOnHost, httpGetOnHost } from "./host-connection.ts";
@@ -21,8 +21,8 @@ export interface PlacedService extends ServiceDefinition {
   readonly after: readonly string[];
 }
 
-/** "docker": no more than a Docker daemon per host; "none": bare hosts. */
-export type LabParts = "all" | "docker" | "none";
+/** "network": store, node and Docker; "docker": no more than a Docker daemon per host; "none": bare hosts. */
+export type LabParts = "all" | "network" | "docker" | "none";
 
 export interface HostServicesOptions {
   readonly lab: string;
@@ -42,16 +42,25 @@ export const storePort = 2379;
 const readyWithinMs = 60_000;
 
 export function hostServices(options: HostServicesOptions): readonly PlacedService[] {
-  if (options.parts === "none") return [];
-  const [first, ...others] = options.plan.hosts;
+  const [first] = options.plan.hosts;
   if (first === undefined) return [];
-  const everywhere = (host: HostPlan) =>
-    options.parts === "docker"
-      ? [docker(options, host)]
-      : [node(options, host), docker(options, host), agent(options, host, first)];
-  const central =
-    options.parts === "docker" ? [] : [store(options, first), master(options, first), marathon(options, first)];
-  return [...central, ...everywhere(first), ...others.flatMap(everywhere)];
+  const central = { store: store(options, first), master: master(options, first), marathon: marathon(options, first) };
+  const onEach = (pick: (host: HostPlan) => readonly PlacedService[]) => options.plan.hosts.flatMap(pick);
+  switch (options.parts) {
+    case "none":
+      return [];
+    case "docker":
+      return onEach((host) => [docker(options, host)]);
+    case "network":
+      return [central.store, ...onEach((host) => [node(options, host), docker(options, host)])];
+    case "all":
+      return [
+        ...Object.values(central),
+        ...onEach((host) => [node(options, host), docker(options, host), agent(options, host, first)]),
+      ];
+    default:
+      return unreachable(options.parts);
+  }
 }
 
 function store({ plan, store, storeEndpoint, pids }: HostServicesOptions, host: HostPlan): PlacedService {
@@ -72,11 +81,11 @@ function store({ plan, store, storeEndpoint, pids }: HostServicesOptions, host: 
   };
 }
 
-function node({ plan, storeEndpoint, parts, pids }: HostServicesOptions, host: HostPlan): PlacedService {
+function node({ plan, storeEndpoint, pids }: HostServicesOptions, host: HostPlan): PlacedService {
   return {
     name: "node",
     host: host.name,
-    after: parts === "all" ? [`${plan.hosts[0]?.name}/store`] : [],
+    after: [`${plan.hosts[0]?.name}/store`],
     words: margay("node", `--name=${host.name}`, `--ip=${host.address}`, `--store=${storeEndpoint}`),
     probe: httpProbe(pids, host, "127.0.0.1", 9099, "/readiness"),
     readyWithinMs,
@@ -87,7 +96,7 @@ function docker({ lab, parts, pids }: HostServicesOptions, host: HostPlan): Plac
   return {
     name: "docker",
     host: host.name,
-    after: parts === "all" ? [`${host.name}/node`] : [],
+    after: parts === "docker" ? [] : [`${host.name}/node`],
     words: [
       ...[commandPath("dockerd") ?? "dockerd", "--host=unix:///run/docker.sock", "--data-root=/var/lib/docker"],
       ...["--exec-root=/run/docker", "--pidfile=/run/docker.pid", "--log-level=warn"],
@@ -114,11 +123,11 @@ function storageDriver(lab: string): "overlay2" | "vfs" {
   return statfsSync(labFolder(lab)).type === overlayfsMagic ? "vfs" : "overlay2";
 }
 
-function agent({ parts, pids }: HostServicesOptions, host: HostPlan, first: HostPlan): PlacedService {
+function agent({ pids }: HostServicesOptions, host: HostPlan, first: HostPlan): PlacedService {
   return {
     name: "agent",
     host: host.name,
-    after: parts === "all" ? [`${host.name}/docker`, `${first.name}/master`] : [],
+    after: [`${host.name}/docker`, `${first.name}/master`],
     words: margay(
       ...["agent", `--master=http://${first.address}:${masterPort}`, `--ip=${host.address}`, "--port=5051"],
       ...["--work_dir=/var/lib/margay/agent", `--hostname=${host.name}`],
