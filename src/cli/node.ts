@@ -13,7 +13,6 @@ import { parseGoDuration, readDriverSettings } from "../plugins/docker/driver-se
 import { DOCKER_HOST_DEFAULT, DockerEngine } from "../plugins/docker/engine/docker-engine.ts";
 import { parseEngineHost } from "../plugins/docker/engine/engine-connection.ts";
 import { PoolMemory } from "../plugins/docker/pool-memory.ts";
-import { PolicyCalculator } from "../policy/policy-calculator.ts";
 import { resolveEndpoints } from "../store/connection-settings.ts";
 import { connectEtcd } from "../store/etcd-client.ts";
 
@@ -71,7 +70,6 @@ async function serve(settings: Settings, io: RoleIo): Promise<void> {
   await using agent = await NodeAgent.start({
     host,
     store,
-    calculator: new PolicyCalculator({ host: host.name }),
     clock,
     log,
     defaultPool: settings.defaultPool,

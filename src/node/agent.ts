@@ -12,11 +12,12 @@ import { describeError, OperationError } from "../base/errors.ts";
 import type { Log } from "../base/log.ts";
 import { TaskScope } from "../base/task-scope.ts";
 import type { Pool } from "../model/ip-pool.ts";
+import { PolicyCalculator } from "../policy/policy-calculator.ts";
 import type { Store } from "../store/store.ts";
 import { type HostIdentity, initializeCluster } from "./cluster-initialization.ts";
 import { ClusterView } from "./cluster-view.ts";
 import { Dataplane } from "./dataplane/dataplane.ts";
-import { type Calculator, Enforcement } from "./enforcement.ts";
+import { Enforcement } from "./enforcement.ts";
 import { HealthBoard } from "./health-board.ts";
 import { HealthServer } from "./health-server.ts";
 import { linkLocalAddress } from "./link-local-address.ts";
@@ -29,7 +30,6 @@ const INITIALIZATION_RETRY = { minMs: 200, maxMs: 5_000 };
 export interface NodeAgentOptions {
   readonly host: HostIdentity;
   readonly store: Store;
-  readonly calculator: Calculator;
   readonly clock: Clock;
   readonly log: Log;
   /** undefined: no default pool. */
@@ -71,7 +71,7 @@ export class NodeAgent implements AsyncDisposable {
   }
 
   static async start(options: NodeAgentOptions): Promise<NodeAgent> {
-    const { host, store, calculator, clock, log } = options;
+    const { host, store, clock, log } = options;
     let enforcement: Enforcement | undefined;
     const dataplane = await Dataplane.open({ clock, log, host, onNeedsApply: () => enforcement?.poke() });
     const agent = new NodeAgent(options, dataplane, ({ health, metrics }) => {
@@ -83,7 +83,7 @@ export class NodeAgent implements AsyncDisposable {
       });
       enforcement = new Enforcement({
         store,
-        calculator,
+        calculator: new PolicyCalculator({ host: host.name, sink: dataplane }),
         dataplane,
         clock,
         log,

@@ -10,7 +10,6 @@ import { describeError, isAbort, OperationError } from "../base/errors.ts";
 import type { Log } from "../base/log.ts";
 import { Reconciler } from "../base/reconciler.ts";
 import { kindPrefix } from "../model/keys.ts";
-import type { EnforcementSink } from "../policy/enforcement.ts";
 import type { KeyValue, Store } from "../store/store.ts";
 import { WatchedPrefix } from "../store/watched-prefix.ts";
 import type { HealthBoard } from "./health-board.ts";
@@ -25,11 +24,16 @@ const endpointsPrefix = kindPrefix("WorkloadEndpoint");
 
 /** What of the policy calculation is used here. */
 export interface Calculator {
-  update(key: string, value: KeyValue | undefined): void;
-  flush(sink: EnforcementSink): void;
+  update(key: string, value: string | undefined): void;
+  /** From then on flush() tells. */
+  inSync(): void;
+  /** Tells the data plane what has changed. */
+  flush(): void;
+  /** Documents that cannot be read and count as absent, with the reason. */
+  readonly invalid: ReadonlyMap<string, string>;
 }
 
-export interface KernelSide extends EnforcementSink {
+export interface KernelSide {
   apply(signal: AbortSignal): Promise<void>;
   setInSync(): void;
 }
@@ -133,11 +137,12 @@ export class Enforcement {
       datastore: this.#watched.inSync ? "in-sync" : this.#everInSync ? "out of reach" : "waiting",
       revision: this.#watched.revision,
       lastError: this.#lastError ?? null,
+      invalid: Object.fromEntries(this.#options.calculator.invalid),
     };
   }
 
   #onChange(key: string, value: KeyValue | undefined): void {
-    this.#options.calculator.update(key, value);
+    this.#options.calculator.update(key, value?.value);
     this.#options.onChange(key, value);
     if (key.startsWith(endpointsPrefix)) this.#endpoints.seen(key, value?.modRevision);
     // Before the first listing is complete every pass would see a part of the cluster.
@@ -145,7 +150,10 @@ export class Enforcement {
   }
 
   #onInSync(): void {
-    if (!this.#everInSync) this.#options.dataplane.setInSync();
+    if (!this.#everInSync) {
+      this.#options.calculator.inSync();
+      this.#options.dataplane.setInSync();
+    }
     this.#everInSync = true;
     this.#firstSync.resolve();
     this.#options.onInSync();
@@ -162,7 +170,7 @@ export class Enforcement {
     }
     const startedMs = clock.monotonicMs();
     try {
-      calculator.flush(dataplane);
+      calculator.flush();
       await dataplane.apply(signal);
       this.#lastError = undefined;
       health.report("Dataplane", { live: true, ready: true, detail: "kernel state applied" });
