@@ -58,7 +58,7 @@ test("no address is ever held twice, whatever fails and whoever asks at the same
     fc.asyncProperty(fc.array(fc.array(step, { minLength: 1, maxLength: 8 }), { maxLength: 12 }), async (rounds) => {
       await run(rounds);
     }),
-    { numRuns: 200 },
+    { numRuns: 100 },
   );
 });
 
