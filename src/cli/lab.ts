@@ -6,6 +6,7 @@ import { systemClock } from "../base/clock.ts";
 import { describeError, OperationError } from "../base/errors.ts";
 import type { Role, RoleIo } from "../base/role.ts";
 import { parseLabName } from "../lab/address-plan.ts";
+import type { LabParts } from "../lab/host-services.ts";
 import { demoImages, imageNames } from "../lab/images/demo-images.ts";
 import { Lab, type LabOptions } from "../lab/lab.ts";
 import { labNames, readLabState } from "../lab/lab-state.ts";
@@ -27,6 +28,7 @@ interface UpOptions {
   readonly name: string;
   readonly hosts: number;
   readonly store: "embedded" | "etcd";
+  readonly parts: LabParts;
   readonly detach?: true;
   readonly supervised?: true;
   readonly apiPort?: number;
@@ -70,6 +72,11 @@ function labCommands(io: RoleIo, exit: (code: number) => void): Command {
     .description("make the hosts, start everything, and stay until Ctrl-C (which takes it all down)")
     .option("--hosts <n>", "number of hosts", wholeNumber, 3)
     .addOption(new Option("--store <kind>", "where things are kept").choices(["embedded", "etcd"]).default("embedded"))
+    .addOption(
+      new Option("--parts <which>", "what runs on them: everything; store, node and Docker; Docker alone; nothing")
+        .choices(["all", "network", "docker", "none"])
+        .default("all"),
+    )
     .option("--detach", "return when the lab is up; it stays until `margay lab down`")
     .option(
       "--api-port <port>",
@@ -164,6 +171,7 @@ async function up(options: UpOptions, io: RoleIo): Promise<number> {
     name: options.name,
     hosts: options.hosts,
     store: options.store,
+    parts: options.parts,
     ...(options.apiPort === undefined ? {} : { apiPort: options.apiPort }),
     ...(options.masterPort === undefined ? {} : { masterPort: options.masterPort }),
     images: demoImages({ pull: options.pull === true }),
@@ -190,17 +198,17 @@ async function up(options: UpOptions, io: RoleIo): Promise<number> {
 function upText(options: UpOptions): string {
   const state = readLabState(options.name);
   const ports = state?.forwards.map(({ name, address, port }) => `${name} http://${address}:${port}/`) ?? [];
+  const where = ports.length === 0 ? "" : `: ${ports.join(", ")}`;
   const named = options.name === "lab" ? "" : ` --name ${options.name}`;
   const end = options.detach ? `Take it down with: margay lab down${named}` : "Ctrl-C takes it down.";
-  return [`Lab "${options.name}" is up: ${ports.join(", ")}`, `Try: margay lab exec${named} host1 docker ps`, end].join(
-    "\n",
-  );
+  return [`Lab "${options.name}" is up${where}`, `Try: margay lab exec${named} host1 docker ps`, end].join("\n");
 }
 
 /** Starts the same command as a process of its own and shows its progress until the lab is up. */
 async function upDetached(options: UpOptions, io: RoleIo): Promise<number> {
   const words = [
     ...["lab", "up", "--supervised", `--name=${options.name}`, `--hosts=${options.hosts}`, `--store=${options.store}`],
+    `--parts=${options.parts}`,
     ...(options.apiPort === undefined ? [] : [`--api-port=${options.apiPort}`]),
     ...(options.masterPort === undefined ? [] : [`--master-port=${options.masterPort}`]),
     ...(options.pull ? ["--pull"] : []),

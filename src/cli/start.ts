@@ -21,7 +21,7 @@ const hostCount = 3;
 export const role: Role = {
   summary: "brings up a demo cluster and walks through the main job (npm start)",
   async run(argv, io) {
-    const program = new Command("start")
+    const program = new Command("margay start")
       .description(`Brings up a lab of ${hostCount} hosts and walks through the main job step by step.`)
       .option("--check", "do the same, take it down, and end with 0 only if every proof has passed")
       .addOption(
