@@ -64,6 +64,8 @@ export interface Instance {
   readonly state: TaskState;
   readonly agentId: string;
   readonly hostname: string;
+  /** The agent's own address, where offers tell it: names of hosts need not resolve here. */
+  readonly agentAddress?: string;
   /** Attributes of the agent as constraints see them, with `@hostname`, `@region` and `@zone`. */
   readonly attributes: Readonly<Record<string, string>>;
   readonly role: string;
