@@ -88,6 +88,26 @@ const scenarios: Readonly<Record<string, readonly Documents[]>> = {
     { ...network("red"), ...network("blue"), ...labelled, ...outsider, ...unreadable },
     { ...network("red"), ...network("blue"), ...members, ...outsider, ...denyDb },
   ],
+  "rules change while they are in use": [
+    { ...network("red"), ...labelled, ...outsider, ...network("blue"), ...denyDb },
+    {
+      ...profile("red", { ...allowAll, labelsToApply: { red: "" } }),
+      ...labelled,
+      ...outsider,
+      ...network("blue"),
+      ...globalPolicy("deny-db", {
+        selector: "role == 'db'",
+        ingress: [{ action: "Log" }, { action: "Deny", source: { selector: "has(red)" } }],
+      }),
+    },
+    {
+      ...network("red"),
+      ...labelled,
+      ...outsider,
+      ...network("blue"),
+      ...globalPolicy("deny-db", { selector: "role == 'db'" }),
+    },
+  ],
   "tiers are renamed, reordered and missing": [
     { ...network("red"), ...members, ...denyDb, ...openDns, ...inNamespace, ...tier("default", 10) },
     { ...network("red"), ...members, ...openDns, ...inNamespace, ...tier("default", 10), ...tier("late", 20, "Pass") },
