@@ -10,7 +10,7 @@
  * custom executors, authentication, the v0 wire, several masters. Each is refused or missing with a clear text.
  */
 
-import type { Clock } from "../../base/clock.ts";
+import { type Clock, deadline } from "../../base/clock.ts";
 import { unreachable } from "../../base/errors.ts";
 import type { Log } from "../../base/log.ts";
 import { TaskScope } from "../../base/task-scope.ts";
@@ -45,6 +45,8 @@ export interface CallAnswer {
   readonly text: string;
 }
 
+/** Mesos' --registry_fetch_timeout. */
+const registryFetchTimeoutMs = 60_000;
 const accepted: CallAnswer = { status: 202, text: "" };
 
 export class Master implements AsyncDisposable {
@@ -81,7 +83,7 @@ export class Master implements AsyncDisposable {
   /** Resolves when the registry has been read. */
   static async start(options: MasterOptions, signal?: AbortSignal): Promise<Master> {
     const master = new Master(options, signal);
-    await master.context.registry.load(signal);
+    await master.context.registry.load(deadline(options.clock, registryFetchTimeoutMs, signal));
     master.frameworks.recoverFromRegistry();
     master.#recoveryTimer = master.agents.watchRecovered();
     master.#scope.run("registry", (stop) => master.context.registry.run(stop));

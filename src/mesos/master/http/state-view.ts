@@ -27,7 +27,7 @@ export function stateView(master: Master, flags: Readonly<Record<string, string>
     unreachable_slaves: [...registry.agents.values()].filter((record) => record.state === "unreachable").length,
     leader: info.pid,
     leader_info: { id: info.id, pid: info.pid, port: info.port, hostname: info.hostname },
-    ...(flags["cluster"] === undefined ? {} : { cluster: flags["cluster"] }),
+    ...(flags.cluster === undefined ? {} : { cluster: flags.cluster }),
     flags,
     slaves: agents.map((agent) => agentEntry(agent)),
     recovered_slaves: recoveredAgents(master).map(recoveredEntry),
