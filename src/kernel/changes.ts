@@ -33,13 +33,15 @@ export class ChangeFeed implements Disposable {
   /** Netlink ports whose nftables changes are our own. */
   readonly #ownPorts = new Set<number>();
 
-  constructor(options: { routeProtocol: number }) {
+  constructor(options: { routeProtocol: number; eventBufferBytes?: number }) {
+    const bufferBytes = options.eventBufferBytes ?? 16 * 1024 * 1024;
     this.#protocol = options.routeProtocol;
     this.#route = Socket.open(netlinkRoute, {
       groups: [groupLink, groupAddress4, groupRoute4, groupAddress6, groupRoute6],
+      bufferBytes,
     });
     try {
-      this.#nftables = Socket.open(netlinkNetfilter, { groups: [groupNftables], bufferBytes: 16 * 1024 * 1024 });
+      this.#nftables = Socket.open(netlinkNetfilter, { groups: [groupNftables], bufferBytes });
     } catch (error) {
       this.#route[Symbol.dispose]();
       throw error;

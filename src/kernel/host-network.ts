@@ -11,6 +11,7 @@ import {
   deleteRule,
   type IptablesRule,
   type IptablesVariant,
+  legacyTables,
   listMarked,
   variantsInUse,
 } from "./iptables.ts";
@@ -55,6 +56,8 @@ export interface HostNetworkOptions {
   readonly routeProtocol: number;
   /** The owner's nftables table, inet family. */
   readonly table: string;
+  /** Room for what others change between two looks. */
+  readonly eventBufferBytes?: number;
 }
 
 const familyIp4 = 2;
@@ -69,6 +72,7 @@ export class LinuxHostNetwork implements HostNetwork {
   readonly #feed: ChangeFeed;
   #missed: Change[] = [];
   #ownPortKnown = false;
+  #legacyLoaded = false;
 
   private constructor(options: HostNetworkOptions) {
     this.#options = options;
@@ -77,7 +81,7 @@ export class LinuxHostNetwork implements HostNetwork {
       this.#netfilter = this.#resources.use(NetlinkSocket.open(netlinkNetfilter));
       const library = this.#resources.use(new Libnftables());
       this.#table = new NftTable(options.table, this.#netfilter, library);
-      this.#feed = this.#resources.use(new ChangeFeed({ routeProtocol: options.routeProtocol }));
+      this.#feed = this.#resources.use(new ChangeFeed(options));
       this.#feed.ignorePort(this.#netfilter.port);
     } catch (error) {
       this.#resources.dispose();
@@ -151,7 +155,7 @@ export class LinuxHostNetwork implements HostNetwork {
   changes(): readonly Change[] {
     const missed = this.#missed;
     this.#missed = [];
-    return [...missed, ...this.#feed.read()];
+    return [...missed, ...this.#feed.read(), ...this.#legacyChanges()];
   }
 
   iptablesVariants(): readonly IptablesVariant[] {
@@ -172,6 +176,14 @@ export class LinuxHostNetwork implements HostNetwork {
 
   [Symbol.dispose](): void {
     this.#resources.dispose();
+  }
+
+  /** The legacy iptables sends no events; that its table appears can be seen all the same. */
+  #legacyChanges(): Change[] {
+    const loaded = legacyTables().includes("filter");
+    if (loaded === this.#legacyLoaded) return [];
+    this.#legacyLoaded = loaded;
+    return [{ kind: "table", family: familyIp4, table: "filter" }];
   }
 
   /** Chain FORWARD of table "ip filter", which is iptables-nft's. */

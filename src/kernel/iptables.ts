@@ -26,7 +26,8 @@ export function variantsInUse(nftFilterTableExists: boolean): IptablesVariant[] 
   return variants;
 }
 
-function legacyTables(): string[] {
+/** Names of the tables the legacy iptables has loaded in this namespace. */
+export function legacyTables(): string[] {
   try {
     return readFileSync("/proc/thread-self/net/ip_tables_names", "utf8").split("\n");
   } catch {

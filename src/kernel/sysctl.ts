@@ -17,8 +17,9 @@ function pathOf(setting: Setting): string {
 
 /** Undefined when there is no such setting (no such interface, or the kernel lacks the feature). */
 export function readSetting(setting: Setting): string | undefined {
+  const path = pathOf(setting);
   try {
-    return readFileSync(pathOf(setting), "utf8").trim();
+    return readFileSync(path, "utf8").trim();
   } catch (error) {
     if (errorCode(error) === "ENOENT") return undefined;
     throw kernelError(`read sysctl net/${setting.join("/")}`, errorCode(error));
@@ -27,8 +28,9 @@ export function readSetting(setting: Setting): string | undefined {
 
 /** @throws ENOENT when there is no such setting. */
 export function writeSetting(setting: Setting, value: string): void {
+  const path = pathOf(setting);
   try {
-    writeFileSync(pathOf(setting), value);
+    writeFileSync(path, value);
   } catch (error) {
     throw kernelError(`set sysctl net/${setting.join("/")} to ${value}`, errorCode(error));
   }

@@ -131,7 +131,8 @@ function commentOf(userdata: Uint8Array | undefined): string {
 
 const emptyChain = "empty";
 
-function hashFromComments(comments: readonly string[]): string {
+/** The hash all comments of a chain agree on, or "". */
+export function hashFromComments(comments: readonly string[]): string {
   if (comments.length === 0) return emptyChain;
   const hash = (comments[0] ?? "").split(" ")[0] ?? "";
   const intact = comments.every((comment, at) => `${comment} `.startsWith(`${hash} ${at + 1}/${comments.length} `));

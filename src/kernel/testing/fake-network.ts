@@ -1,0 +1,383 @@
+/**
+ * A host network in memory. It refuses what the kernel refuses, tells its state as text, and can be made to fail. The
+ * contract in host-network-contract.ts holds it to the real one.
+ */
+import { type Cidr, cidrOverlaps, type IpAddress, tryParseCidr } from "../../base/addresses.ts";
+import { OperationError } from "../../base/errors.ts";
+import type { Change } from "../changes.ts";
+import type { HostNetwork } from "../host-network.ts";
+import type { IptablesRule, IptablesVariant } from "../iptables.ts";
+import { kernelError } from "../libc.ts";
+import type { Link, LinkChange, VethSpec } from "../links.ts";
+import { renderRule, renderTransaction } from "../nftables/render.ts";
+import {
+  type Operation,
+  type RuleSpec,
+  type SetElement,
+  type SetSpec,
+  type Verdict,
+  verdictText,
+} from "../nftables/ruleset.ts";
+import { hashFromComments, type TableReadBack } from "../nftables/tables.ts";
+import type { Route } from "../routes.ts";
+import type { Setting } from "../sysctl.ts";
+
+interface FakeTable {
+  readonly sets: Map<string, { spec: SetSpec; elements: Map<string, SetElement> }>;
+  readonly chains: Map<string, { hook: string; rules: RuleSpec[] }>;
+}
+
+/** "before": refused, nothing happened. "after": it took effect, and the answer was lost. */
+export type Fault = "before" | "after";
+export type FaultyCall =
+  | "commit"
+  | "readTable"
+  | "links"
+  | "routes"
+  | "putRoute"
+  | "removeRoute"
+  | "writeSetting"
+  | "forgetFlows";
+
+export class FakeNetwork implements HostNetwork {
+  readonly #links = new Map<string, Link & { peer: string }>();
+  readonly #routes = new Map<string, Route>();
+  readonly #settings = new Map<string, string>();
+  readonly #iptables: string[] = [];
+  readonly #faults = new Map<FaultyCall, Fault>();
+  #table: FakeTable | undefined;
+  #changes: Change[] = [];
+  #nextIndex = 2;
+  /** Addresses of hosts that can be a gateway. */
+  readonly neighbours = new Set<string>();
+  readonly forgotten: IpAddress[] = [];
+  commits = 0;
+
+  constructor() {
+    this.#links.set("lo", { ...bareLink("lo", 1), up: true, peer: "" });
+  }
+
+  /** The next such call fails. */
+  failNext(call: FaultyCall, fault: Fault): void {
+    this.#faults.set(call, fault);
+  }
+
+  get pendingFaults(): number {
+    return this.#faults.size;
+  }
+
+  links(): readonly Link[] {
+    return this.#attempt("links", () => [...this.#links.values()].map(({ peer: _, ...link }) => link));
+  }
+
+  linkWithAddress(): Link | undefined {
+    return undefined;
+  }
+
+  createVeth(spec: VethSpec): void {
+    for (const name of [spec.name, spec.peerName])
+      if (this.#links.has(name)) throw kernelError(`create veth ${spec.name}`, "EEXIST");
+    for (const [name, peer] of [
+      [spec.peerName, spec.name],
+      [spec.name, spec.peerName],
+    ] as const)
+      this.#setLink({ ...bareLink(name, this.#nextIndex++), kind: "veth", alias: spec.alias ?? "", peer });
+  }
+
+  setLink(name: string, change: LinkChange): void {
+    const link = this.#links.get(name);
+    if (link === undefined) throw kernelError(`change link ${name}`, "ENODEV");
+    if (change.up === false) this.#dropRoutesOver(link.index);
+    this.#setLink({ ...link, up: change.up ?? link.up, alias: change.alias ?? link.alias });
+  }
+
+  deleteLink(name: string): boolean {
+    const link = this.#links.get(name);
+    if (link === undefined) return false;
+    for (const gone of [link, this.#links.get(link.peer)]) {
+      if (gone === undefined) continue;
+      this.#links.delete(gone.name);
+      this.#dropRoutesOver(gone.index);
+      this.#changes.push({ kind: "link-gone", index: gone.index, name: gone.name });
+    }
+    return true;
+  }
+
+  routes(): readonly Route[] {
+    return this.#attempt("routes", () => [...this.#routes.values()]);
+  }
+
+  putRoute(route: Route): void {
+    this.#attempt("putRoute", () => {
+      const { target } = route;
+      const doing = `add route ${route.destination}`;
+      if (target.kind === "link") {
+        const link = [...this.#links.values()].find(({ index }) => index === target.interfaceIndex);
+        if (link === undefined) throw kernelError(doing, "ENODEV");
+        if (!link.up) throw kernelError(doing, "ENETDOWN");
+      }
+      if (target.kind === "gateway" && !this.neighbours.has(target.gateway)) throw kernelError(doing, "ENETUNREACH");
+      this.#routes.set(`${route.destination} ${route.metric}`, route);
+    });
+  }
+
+  removeRoute(route: Pick<Route, "destination" | "metric">): boolean {
+    return this.#attempt("removeRoute", () => this.#routes.delete(`${route.destination} ${route.metric}`));
+  }
+
+  readSetting(setting: Setting): string | undefined {
+    return this.#linkOfSettingExists(setting) ? (this.#settings.get(setting.join("/")) ?? "0") : undefined;
+  }
+
+  writeSetting(setting: Setting, value: string): void {
+    this.#attempt("writeSetting", () => {
+      if (!this.#linkOfSettingExists(setting)) throw kernelError(`set sysctl net/${setting.join("/")}`, "ENOENT");
+      this.#settings.set(setting.join("/"), value);
+    });
+  }
+
+  forgetFlows(addresses: readonly IpAddress[]): number {
+    return this.#attempt("forgetFlows", () => this.forgotten.push(...addresses));
+  }
+
+  commit(operations: readonly Operation[]): void {
+    this.#attempt("commit", () => {
+      renderTransaction("fake", operations); // refuses names and values that cannot be written
+      let table = this.#table === undefined ? undefined : copyOf(this.#table);
+      for (const operation of operations) table = applyOperation(table, operation);
+      for (const [name, { rules }] of table?.chains ?? [])
+        for (const rule of rules) if (table !== undefined) checkReferences(table, name, rule);
+      this.#table = table;
+      this.commits++;
+    });
+  }
+
+  readTable(): TableReadBack | undefined {
+    return this.#attempt("readTable", () => {
+      const table = this.#table;
+      if (table === undefined) return undefined;
+      const chains = [...table.chains].map(
+        ([name, { rules }]) => [name, hashFromComments(rules.map((rule) => rule.comment ?? ""))] as const,
+      );
+      const sets = [...table.sets].map(
+        ([name, { spec, elements }]) => [name, { kind: spec.kind, elements: new Map(elements) }] as const,
+      );
+      return { chains: new Map(chains), sets: new Map(sets) };
+    });
+  }
+
+  changes(): readonly Change[] {
+    const changes = this.#changes;
+    this.#changes = [];
+    return changes;
+  }
+
+  iptablesVariants(): readonly IptablesVariant[] {
+    return ["nft"];
+  }
+
+  async markedIptablesRules(_variant: IptablesVariant, comment: string): Promise<readonly string[]> {
+    return this.#iptables.filter((line) => line.includes(comment));
+  }
+
+  async appendIptablesRule(_variant: IptablesVariant, rule: IptablesRule): Promise<void> {
+    this.#iptables.push(printed(rule));
+  }
+
+  async deleteIptablesRule(_variant: IptablesVariant, rule: IptablesRule): Promise<boolean> {
+    const at = this.#iptables.indexOf(printed(rule));
+    if (at >= 0) this.#iptables.splice(at, 1);
+    return at >= 0;
+  }
+
+  [Symbol.dispose](): void {}
+
+  /** Somebody else does this to our table. */
+  interfere(operations: readonly Operation[], options: { noticed: boolean }): void {
+    this.commit(operations);
+    if (options.noticed) this.#changes.push({ kind: "table", family: 1, table: "margay" });
+  }
+
+  /** Somebody else takes a route away, unnoticed. */
+  loseRoute(destination: Cidr): void {
+    for (const [key, route] of this.#routes) if (route.destination === destination) this.#routes.delete(key);
+  }
+
+  /** The whole state, sorted: what one would compare. */
+  text(): string {
+    const lines: string[] = [];
+    for (const { name, up, alias } of this.#links.values()) lines.push(`link ${name} ${up ? "up" : "down"} ${alias}`);
+    for (const { destination, target } of this.#routes.values()) {
+      const index = target.kind === "link" ? target.interfaceIndex : 0;
+      const link = [...this.#links.values()].find((candidate) => candidate.index === index)?.name ?? "";
+      const to = target.kind === "gateway" ? `via ${target.gateway}` : target.kind === "link" ? `dev ${link}` : "";
+      lines.push(`route ${target.kind} ${destination} ${to}`);
+    }
+    for (const [name, { spec, elements }] of this.#table?.sets ?? []) {
+      lines.push(`set ${name} ${spec.kind}`);
+      for (const { key, verdict } of elements.values())
+        lines.push(`element ${name} ${key}${verdict === undefined ? "" : ` : ${verdictText(verdict)}`}`);
+    }
+    for (const [name, { hook, rules }] of this.#table?.chains ?? []) {
+      lines.push(`chain ${name} ${hook}`);
+      for (const [at, rule] of rules.entries()) lines.push(`rule ${name} ${at + 1} ${renderRule(rule)}`);
+    }
+    return [...lines, ...this.#iptables].sort().join("\n");
+  }
+
+  #setLink(link: Link & { peer: string }): void {
+    this.#links.set(link.name, link);
+    const { peer: _, ...seen } = link;
+    this.#changes.push({ kind: "link", link: seen });
+  }
+
+  #dropRoutesOver(index: number): void {
+    for (const [key, { target }] of this.#routes)
+      if (target.kind === "link" && target.interfaceIndex === index) this.#routes.delete(key);
+  }
+
+  #linkOfSettingExists(setting: Setting): boolean {
+    const name = setting[2];
+    return name === undefined || name === "all" || name === "default" || this.#links.has(name);
+  }
+
+  #attempt<T>(call: FaultyCall, work: () => T): T {
+    const fault = this.#faults.get(call);
+    this.#faults.delete(call);
+    if (fault === "before") throw kernelError(`${call} (made to fail)`, "ENOMEM");
+    const result = work();
+    if (fault === "after") throw kernelError(`${call} (made to fail afterwards)`, "ETIMEDOUT");
+    return result;
+  }
+}
+
+function applyOperation(table: FakeTable | undefined, operation: Operation): FakeTable | undefined {
+  if (operation.op === "add-table") return table ?? { sets: new Map(), chains: new Map() };
+  if (table === undefined) return refuse("there is no such table");
+  switch (operation.op) {
+    case "delete-table":
+      return undefined;
+    case "add-set": {
+      const { set } = operation;
+      const before = table.sets.get(set.name);
+      if (before !== undefined && before.spec.kind !== set.kind) refuse(`set ${set.name} is of another kind`);
+      if (before === undefined) table.sets.set(set.name, { spec: set, elements: new Map() });
+      return table;
+    }
+    case "delete-set":
+      if (references(table).sets.has(operation.set.name)) refuse(`set ${operation.set.name} is in use`);
+      if (!table.sets.delete(operation.set.name)) refuse(`there is no set ${operation.set.name}`);
+      return table;
+    case "add-chain": {
+      const { name, hook } = operation.chain;
+      const text = hook === undefined ? "" : `${hook.type} ${hook.hook} ${hook.priority}`;
+      const before = table.chains.get(name);
+      if (before !== undefined && before.hook !== text) refuse(`chain ${name} has another hook`);
+      if (before === undefined) table.chains.set(name, { hook: text, rules: [] });
+      return table;
+    }
+    case "flush-chain":
+      chainOf(table, operation.chain).rules.length = 0;
+      return table;
+    case "delete-chain":
+      chainOf(table, operation.chain).rules.length = 0; // the kernel takes the rules along
+      if (references(table).chains.has(operation.chain)) refuse(`chain ${operation.chain} is in use`);
+      table.chains.delete(operation.chain);
+      return table;
+    case "add-rule":
+      chainOf(table, operation.chain).rules.push(operation.rule);
+      checkReferences(table, operation.chain, operation.rule);
+      return table;
+    case "add-elements": {
+      const { elements } = setOf(table, operation.set);
+      for (const element of operation.elements) addElement(table, operation.set, elements, element);
+      return table;
+    }
+    case "delete-elements": {
+      const { elements } = setOf(table, operation.set);
+      for (const { key } of operation.elements)
+        if (!elements.delete(key)) refuse(`there is no element ${key} in ${operation.set.name}`);
+      return table;
+    }
+    default:
+      return table;
+  }
+}
+
+function addElement(table: FakeTable, set: SetSpec, elements: Map<string, SetElement>, element: SetElement): void {
+  const { key, verdict } = element;
+  if (typeof verdict === "object") chainOf(table, verdict.goto);
+  const before = elements.get(key);
+  if (before !== undefined) {
+    if (text(before.verdict) !== text(verdict)) refuse(`element ${key} is there with another verdict`);
+    return;
+  }
+  const cidr = set.kind === "networks4" || set.kind === "networks6" ? tryParseCidr(key) : undefined;
+  if (cidr !== undefined)
+    for (const other of elements.keys()) {
+      const present = tryParseCidr(other);
+      if (present !== undefined && cidrOverlaps(cidr, present)) refuse(`${key} overlaps ${other} in ${set.name}`);
+    }
+  elements.set(key, element);
+}
+
+function text(verdict: Verdict | undefined): string {
+  return verdict === undefined ? "" : verdictText(verdict);
+}
+
+function checkReferences(table: FakeTable, chain: string, rule: RuleSpec): void {
+  const used = ruleReferences(rule);
+  for (const name of used.chains) if (!table.chains.has(name)) refuse(`rule in ${chain} names unknown chain ${name}`);
+  for (const name of used.sets) if (!table.sets.has(name)) refuse(`rule in ${chain} names unknown set ${name}`);
+}
+
+function ruleReferences(rule: RuleSpec): { chains: string[]; sets: string[] } {
+  const chains = rule.actions.flatMap((action) => (action.do === "jump" || action.do === "goto" ? [action.chain] : []));
+  const maps = rule.actions.flatMap((action) => (action.do === "dispatch" ? [action.map] : []));
+  const sets = rule.matches.flatMap((match) => ("set" in match ? [match.set] : []));
+  return { chains, sets: [...sets, ...maps] };
+}
+
+function references(table: FakeTable): { chains: Set<string>; sets: Set<string> } {
+  const chains = new Set<string>();
+  const sets = new Set<string>();
+  for (const { rules } of table.chains.values())
+    for (const rule of rules) {
+      const used = ruleReferences(rule);
+      for (const name of used.chains) chains.add(name);
+      for (const name of used.sets) sets.add(name);
+    }
+  for (const { elements } of table.sets.values())
+    for (const { verdict } of elements.values()) if (typeof verdict === "object") chains.add(verdict.goto);
+  return { chains, sets };
+}
+
+function chainOf(table: FakeTable, name: string): { hook: string; rules: RuleSpec[] } {
+  return table.chains.get(name) ?? refuse(`there is no chain ${name}`);
+}
+
+function setOf(table: FakeTable, spec: SetSpec): { spec: SetSpec; elements: Map<string, SetElement> } {
+  const set = table.sets.get(spec.name);
+  if (set === undefined || set.spec.kind !== spec.kind) return refuse(`there is no set ${spec.name} of this kind`);
+  return set;
+}
+
+function refuse(reason: string): never {
+  throw new OperationError("NFT_REFUSED", `nftables refuses the transaction: ${reason}`, { retry: "backoff" });
+}
+
+function copyOf(table: FakeTable): FakeTable {
+  return {
+    sets: new Map([...table.sets].map(([name, set]) => [name, { ...set, elements: new Map(set.elements) }])),
+    chains: new Map([...table.chains].map(([name, chain]) => [name, { ...chain, rules: [...chain.rules] }])),
+  };
+}
+
+function bareLink(name: string, index: number): Link {
+  return { index, name, up: false, running: false, mtu: 1500, mac: "", kind: "", alias: "" };
+}
+
+function printed(rule: IptablesRule): string {
+  const words = rule.arguments.map((word) => (word.includes(" ") ? `"${word}"` : word));
+  return `-A ${rule.chain} ${words.join(" ")}`;
+}
