@@ -97,7 +97,7 @@ const scenarios: Readonly<Record<string, readonly Documents[]>> = {
       ...network("blue"),
       ...globalPolicy("deny-db", {
         selector: "role == 'db'",
-        ingress: [{ action: "Log" }, { action: "Deny", source: { selector: "has(red)" } }],
+        ingress: [{ action: "Log" }, { action: "Deny", source: { selector: "has(green)" } }],
       }),
     },
     {
