@@ -111,6 +111,8 @@ async function runMarathon(argv: readonly string[], io: RoleIo): Promise<number>
       // Larger than the API's own limit, which answers in the API's shape.
       maxRequestBodySize: 64 * 1024 * 1024,
       idleTimeout: 120,
+      // No reload client in the page, no stack traces in errors.
+      development: false,
       // The page's files are for everybody; what it shows comes from the API, with credentials.
       routes: { ...uiRoutes },
       fetch: (request, http) => {
