@@ -47,6 +47,7 @@ export class NodeAgent implements AsyncDisposable {
   readonly metrics: NodeMetrics;
   readonly api: NodeApi;
   readonly dataplane: Dataplane;
+  readonly view: ClusterView;
   readonly #options: NodeAgentOptions;
   readonly #enforcement: Enforcement;
   readonly #healthServer: HealthServer;
@@ -56,13 +57,16 @@ export class NodeAgent implements AsyncDisposable {
   private constructor(
     options: NodeAgentOptions,
     dataplane: Dataplane,
+    view: ClusterView,
     enforcementOf: (agent: NodeAgent) => Enforcement,
   ) {
     const { clock, apiSocketPath, healthPort } = options;
     this.#options = options;
     this.dataplane = dataplane;
+    this.view = view;
     this.health = new HealthBoard(clock);
     this.metrics = new NodeMetrics();
+    this.metrics.resyncState.set(1);
     this.health.register("NodeStartup", { detail: "waiting for the datastore" });
     this.#enforcement = enforcementOf(this);
     this.api = NodeApi.listen(apiSocketPath);
@@ -74,13 +78,13 @@ export class NodeAgent implements AsyncDisposable {
     const { host, store, clock, log } = options;
     let enforcement: Enforcement | undefined;
     const dataplane = await Dataplane.open({ clock, log, host, onNeedsApply: () => enforcement?.poke() });
-    const agent = new NodeAgent(options, dataplane, ({ health, metrics }) => {
-      const view = new ClusterView({
-        log,
-        onPoolsChange: (pools) => {
-          if (enforcement?.inSync === true) options.onPoolsChange(pools);
-        },
-      });
+    const view = new ClusterView({
+      log,
+      onPoolsChange: (pools) => {
+        if (enforcement?.inSync === true) options.onPoolsChange(pools);
+      },
+    });
+    const agent = new NodeAgent(options, dataplane, view, ({ health, metrics }) => {
       enforcement = new Enforcement({
         store,
         calculator: new PolicyCalculator({ host: host.name, sink: dataplane }),
@@ -89,7 +93,10 @@ export class NodeAgent implements AsyncDisposable {
         log,
         health,
         onChange: (key, value) => view.update(key, value),
-        onInSync: () => options.onPoolsChange(view.pools()),
+        onInSync: () => {
+          metrics.resyncState.set(3);
+          options.onPoolsChange(view.pools());
+        },
         onPass: (durationMs, failed) => {
           metrics.applySeconds.observe(durationMs / 1_000);
           if (failed) metrics.applyFailures.inc();

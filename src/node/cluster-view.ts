@@ -1,5 +1,5 @@
 /**
- * What programs on this host want to know of the cluster without asking the store: the pools and where the store stands.
+ * What programs on this host want to know of the cluster without asking the store: the pools, and which profiles exist.
  * Fed from the same watch as the policy calculation; while the store is away it keeps what it knew last.
  */
 import { describeError } from "../base/errors.ts";
@@ -9,10 +9,12 @@ import { kindPrefix } from "../model/keys.ts";
 import type { KeyValue } from "../store/store.ts";
 
 const poolsPrefix = kindPrefix("IPPool");
+const profilesPrefix = kindPrefix("Profile");
 
 export class ClusterView {
   readonly #log: Log;
   readonly #pools = new Map<string, Pool>();
+  readonly #profileKeys = new Set<string>();
   readonly #onPoolsChange: (pools: readonly Pool[]) => void;
 
   constructor(options: { log: Log; onPoolsChange: (pools: readonly Pool[]) => void }) {
@@ -21,6 +23,10 @@ export class ClusterView {
   }
 
   update(key: string, value: KeyValue | undefined): void {
+    if (key.startsWith(profilesPrefix)) {
+      if (value === undefined) this.#profileKeys.delete(key);
+      else this.#profileKeys.add(key);
+    }
     if (!key.startsWith(poolsPrefix)) return;
     this.#pools.delete(key);
     if (value !== undefined) {
@@ -32,6 +38,11 @@ export class ClusterView {
       }
     }
     this.#onPoolsChange(this.pools());
+  }
+
+  /** As last seen; a profile removed a moment ago may still be told of. */
+  hasProfile(key: string): boolean {
+    return this.#profileKeys.has(key);
   }
 
   pools(): readonly Pool[] {

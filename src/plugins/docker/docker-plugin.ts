@@ -12,6 +12,7 @@ import type { Log } from "../../base/log.ts";
 import { Reconciler } from "../../base/reconciler.ts";
 import { TaskScope } from "../../base/task-scope.ts";
 import { Ipam } from "../../ipam/ipam.ts";
+import { profileKey } from "../../model/keys.ts";
 import type { NodeAgent } from "../../node/agent.ts";
 import type { Store } from "../../store/store.ts";
 import { WatchedPrefix } from "../../store/watched-prefix.ts";
@@ -26,6 +27,7 @@ import { IpamDriver } from "./ipam-driver.ts";
 import { KeyedLocks } from "./keyed-locks.ts";
 import { NetworkDriver } from "./network-driver.ts";
 import { NetworkDirectory } from "./networks/network-directory.ts";
+import { profileNameOf } from "./networks/network-profile.ts";
 import { NETWORK_RECORDS_PREFIX, NetworkRecords } from "./networks/network-records.ts";
 import { NetworkReplication } from "./networks/network-replication.ts";
 import { bodyless, type PluginCalls, PluginServer } from "./plugin-server.ts";
@@ -76,7 +78,9 @@ export class DockerPlugin implements AsyncDisposable {
       clock,
       log,
       createProfiles,
-      ensureProfile: (network, signal) => records.ensureProfile(network, signal),
+      ensureProfile: async (network, signal) => {
+        if (!agent.view.hasProfile(profileKey(profileNameOf(network)))) await records.ensureProfile(network, signal);
+      },
       isLinked: (endpointId) => dataplane.linkExists(hostInterfaceName(endpointId)),
     });
     const replication = new NetworkReplication({ engine, records, networks, cluster, clock, log });

@@ -41,6 +41,8 @@ import {
 import type { AttachedEndpoint, EndpointRecord } from "./reconciliation-plan.ts";
 
 const ATTEMPTS_MAX = 10;
+/** Of a record that was never written before: whichever revision is seen first is this one. */
+const ANY_REVISION = 0;
 
 export interface NewEndpoint {
   readonly endpointId: string;
@@ -135,8 +137,11 @@ export class EndpointRegistry {
     }
   }
 
-  /** Address and WorkloadEndpoint in one transaction. Repeating it is fine; an address nobody reserved is refused. */
-  async create(endpoint: NewEndpoint, signal: AbortSignal): Promise<void> {
+  /**
+   * Address and WorkloadEndpoint in one transaction. Repeating it is fine; an address nobody reserved is refused.
+   * Answers what `find` would, if the record is new; undefined if one was there and has been written anew.
+   */
+  async create(endpoint: NewEndpoint, signal: AbortSignal): Promise<FoundEndpoint | undefined> {
     const { ipam, store, createProfiles, ensureProfile } = this.#options;
     refuseBadLabels(endpoint.labels);
     if (createProfiles && endpoint.network.resolved) await ensureProfile(endpoint.network.name, signal);
@@ -156,7 +161,7 @@ export class EndpointRegistry {
           signal,
         });
         this.#requireAll(endpoint.addresses, held);
-        return;
+        return modRevision === 0 ? { key, revision: ANY_REVISION, addresses: endpoint.addresses } : undefined;
       } catch (error) {
         if (isIpamError(error, "IPAM_HANDLE_UNKNOWN")) this.#requireAll(endpoint.addresses, []);
         if (!isIpamError(error, "IPAM_PRECONDITION_FAILED")) throw error;

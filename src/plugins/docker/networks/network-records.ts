@@ -75,24 +75,20 @@ export class NetworkRecords {
     const shape = { driver, ipamDriver, ipamOptions, subnets, options, labels, enableIpv6, internal, attachable };
     const createdAt = new Date(this.#clock.nowMs()).toISOString();
     const value = JSON.stringify({ name: network.name, uid, ...shape, createdOn: this.#host, createdAt });
-    const { succeeded } = await this.#store.transact(
-      { compare: [{ key, modRevision: 0 }], success: [{ put: key, value }] },
-      { signal },
-    );
-    if (!succeeded) return undefined;
-    await this.ensureProfile(network.name, signal);
-    return uid;
+    const record = { compare: [{ key, modRevision: 0 }], success: [{ put: key, value }] };
+    const profile = this.#newProfile(network.name);
+    const both = {
+      compare: [...record.compare, ...profile.compare],
+      success: [...record.success, ...profile.success],
+    };
+    if ((await this.#store.transact(both, { signal })).succeeded) return uid;
+    // One of them is there already: a profile that a user made beforehand stays as it is.
+    return (await this.#store.transact(record, { signal })).succeeded ? uid : undefined;
   }
 
   /** A profile that exists, edited or not, is left as it is. */
   async ensureProfile(network: string, signal: AbortSignal): Promise<void> {
-    if (!this.#createProfiles) return;
-    const key = profileKey(profileNameOf(network));
-    const profile = newNetworkProfile(network, { uid: this.#clock.uuid(), nowMs: this.#clock.nowMs() });
-    await this.#store.transact(
-      { compare: [{ key, modRevision: 0 }], success: [{ put: key, value: encode(profile) }] },
-      { signal },
-    );
+    if (this.#createProfiles) await this.#store.transact(this.#newProfile(network), { signal });
   }
 
   /** "in-use": some host still has an endpoint on it, nothing was removed. "changed": look again. */
@@ -130,6 +126,16 @@ export class NetworkRecords {
         return false; // an unreadable endpoint is enforced as closed; it keeps no network
       }
     });
+  }
+
+  #newProfile(network: string): {
+    compare: { key: string; modRevision: number }[];
+    success: { put: string; value: string }[];
+  } {
+    if (!this.#createProfiles) return { compare: [], success: [] };
+    const key = profileKey(profileNameOf(network));
+    const profile = newNetworkProfile(network, { uid: this.#clock.uuid(), nowMs: this.#clock.nowMs() });
+    return { compare: [{ key, modRevision: 0 }], success: [{ put: key, value: encode(profile) }] };
   }
 
   #isDefault(network: string, value: string): boolean {
