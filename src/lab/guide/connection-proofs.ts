@@ -51,53 +51,56 @@ export async function proveConnections(
   const memberEcho = await startEcho(lab, one, networkName, "member-echo");
   const outsiderEcho = await startEcho(lab, one, otherNetworkName, "outsider-echo");
 
-  const proofs: Proof[] = [];
-  const prove = async (claim: string, expected: boolean, attempt: Attempt) => {
-    signal.throwIfAborted();
-    const { reached, seen } = await attempt();
-    const proof = { claim, passed: reached === expected, seen };
-    proofs.push(proof);
-    report(proof);
+  const attempts: { readonly claim: string; readonly expected: boolean; readonly outcome: Promise<Outcome> }[] = [];
+  const prove = (claim: string, expected: boolean, attempt: Attempt) => {
+    const outcome = attempt();
+    // Awaited below, in the order of the claims; until then a failure must not count as unhandled.
+    outcome.catch(() => undefined);
+    attempts.push({ claim, expected, outcome });
   };
-  const http =
-    (asker: Asker, address: string, port = 80) =>
-    () =>
-      httpReaches(lab, asker, address, port);
+  const proofs: Proof[] = [];
+  const settle = async () => {
+    for (const { claim, expected, outcome } of attempts.splice(0)) {
+      signal.throwIfAborted();
+      const { reached, seen } = await outcome;
+      const proof = { claim, passed: reached === expected, seen };
+      proofs.push(proof);
+      report(proof);
+    }
+  };
+  const http = (asker: Asker, address: string) => () => httpReaches(lab, asker, address);
   const ping = (asker: Asker, address: string) => () => pingReaches(lab, asker, address);
   const udp = (asker: Asker, address: string) => () => udpReaches(lab, asker, address);
-  const from = (asker: Asker, task: TaskPlace) =>
-    `${asker.title} on ${asker.host} %s ${task.address} on ${task.host} (${asker.host === task.host ? "same host" : "across hosts"})`;
+  const claimOf = (asker: Asker, verb: string, task: TaskPlace) =>
+    `${asker.title} on ${asker.host} ${verb} ${task.address} on ${task.host}` +
+    ` (${asker.host === task.host ? "same host" : "across hosts"})`;
 
   for (const task of tasks) {
-    const text = from(member, task);
-    await prove(`${text.replace("%s", "reaches")}, HTTP`, true, http(member, task.address));
-    await prove(`${text.replace("%s", "reaches")}, ping`, true, ping(member, task.address));
+    prove(`${claimOf(member, "reaches", task)}, HTTP`, true, http(member, task.address));
+    prove(`${claimOf(member, "reaches", task)}, ping`, true, ping(member, task.address));
   }
-  await prove(`a member on ${two} reaches a member on ${one}, UDP`, true, udp(member, memberEcho));
-  await prove(`an outsider on ${two} reaches its own kind on ${one}, UDP`, true, udp(outsider, outsiderEcho));
-  await prove(`an outsider on ${two} reaches its own kind on ${one}, ping`, true, ping(outsider, outsiderEcho));
+  prove(`a member on ${two} reaches a member on ${one}, UDP`, true, udp(member, memberEcho));
+  prove(`a member on ${two} reaches the world beyond the lab, HTTP`, true, http(member, lab.plan.outside));
+  prove(`an outsider on ${two} reaches its own kind on ${one}, UDP`, true, udp(outsider, outsiderEcho));
+  prove(`an outsider on ${two} reaches its own kind on ${one}, ping`, true, ping(outsider, outsiderEcho));
+  await settle();
   for (const task of tasks) {
-    const text = from(outsider, task);
-    await prove(`${text.replace("%s", "does not reach")}, HTTP`, false, http(outsider, task.address));
-    await prove(`${text.replace("%s", "does not reach")}, ping`, false, ping(outsider, task.address));
+    prove(`${claimOf(outsider, "does not reach", task)}, HTTP`, false, http(outsider, task.address));
+    prove(`${claimOf(outsider, "does not reach", task)}, ping`, false, ping(outsider, task.address));
   }
-  await prove(`an outsider on ${two} does not reach a member on ${one}, UDP`, false, udp(outsider, memberEcho));
-  await prove(`a member on ${two} does not reach an outsider on ${one}, UDP`, false, udp(member, outsiderEcho));
-  await prove(`a member on ${two} does not reach an outsider on ${one}, ping`, false, ping(member, outsiderEcho));
-
+  prove(`an outsider on ${two} does not reach a member on ${one}, UDP`, false, udp(outsider, memberEcho));
+  prove(`a member on ${two} does not reach an outsider on ${one}, UDP`, false, udp(member, outsiderEcho));
+  prove(`a member on ${two} does not reach an outsider on ${one}, ping`, false, ping(member, outsiderEcho));
+  await settle();
   for (const task of tasks) {
-    const own: Asker = { title: "the machine", host: task.host, container: undefined };
-    await prove(`host ${task.host} reaches its own task ${task.address}, HTTP`, true, http(own, task.address));
+    const own: Asker = { title: "the host", host: task.host, container: undefined };
+    prove(`${task.host} itself reaches its own task ${task.address}, HTTP`, true, http(own, task.address));
     const other = hosts.find((host) => host !== task.host);
     if (other === undefined) continue;
-    const foreign: Asker = { title: "the machine", host: other, container: undefined };
-    await prove(
-      `host ${other} does not reach ${task.address} on ${task.host}, HTTP`,
-      false,
-      http(foreign, task.address),
-    );
+    const foreign: Asker = { title: "the host", host: other, container: undefined };
+    prove(`${other} itself does not reach ${task.address} on ${task.host}, HTTP`, false, http(foreign, task.address));
   }
-  await prove(`a member on ${two} reaches the world beyond the lab, HTTP`, true, http(member, lab.plan.outside));
+  await settle();
   return proofs;
 }
 
@@ -134,10 +137,9 @@ async function startAsker(lab: Lab, host: string, network: string, name: string)
   return { title: name === "member" ? "a member" : "an outsider", host, container: `${prefix}${name}` };
 }
 
-/** Answers the address of a container that replies "pong" to each first UDP datagram. */
+/** Answers the address of a container that replies "pong" to UDP datagrams. */
 async function startEcho(lab: Lab, host: string, network: string, name: string): Promise<string> {
-  const loop = `while :; do echo pong | nc -u -l -w 1 ${echoPort}; done`;
-  await runContainer(lab, host, network, name, ["sh", "-c", loop]);
+  await runContainer(lab, host, network, name, ["socat", `UDP-RECVFROM:${echoPort},fork`, "SYSTEM:echo pong"]);
   const format = `{{(index .NetworkSettings.Networks "${network}").IPAddress}}`;
   return (await lab.mustExec(host, ["docker", "inspect", "-f", format, `${prefix}${name}`])).trim();
 }
@@ -158,18 +160,8 @@ function ask(lab: Lab, { host, container }: Asker, words: readonly string[]) {
   });
 }
 
-async function httpReaches(lab: Lab, asker: Asker, address: string, port: number): Promise<Outcome> {
-  const words = [
-    "curl",
-    "-sS",
-    "-o",
-    "/dev/null",
-    "-w",
-    "%{http_code}",
-    "--max-time",
-    "3",
-    `http://${address}:${port}/`,
-  ];
+async function httpReaches(lab: Lab, asker: Asker, address: string): Promise<Outcome> {
+  const words = ["curl", "-sS", "-o", "/dev/null", "-w", "%{http_code}", "--max-time", "3", `http://${address}/`];
   const { exitCode, stdout, stderr } = await ask(lab, asker, words);
   return { reached: exitCode === 0, seen: exitCode === 0 ? `HTTP ${stdout.trim()}` : lastLine(stderr) };
 }
@@ -191,10 +183,15 @@ async function pingReaches(lab: Lab, asker: Asker, address: string): Promise<Out
 }
 
 async function udpReaches(lab: Lab, asker: Asker, address: string): Promise<Outcome> {
-  // The echo begins anew after each asker: a few datagrams, until one of them is answered.
-  const words = ["sh", "-c", `for i in 1 2 3 4; do echo ping | nc -u -w 1 ${address} ${echoPort} && :; done`];
-  const { stdout } = await ask(lab, asker, words);
-  return { reached: stdout.includes("pong"), seen: stdout.includes("pong") ? "answered" : "no answer" };
+  // A datagram may come before the echo listens: three of them, until one is answered.
+  const words = [
+    "sh",
+    "-c",
+    `for i in 1 2 3; do echo ping | socat -t 1 - UDP:${address}:${echoPort} | grep pong && break; done`,
+  ];
+  const { stdout, stderr } = await ask(lab, asker, words);
+  const reached = stdout.includes("pong");
+  return { reached, seen: reached ? "answered" : lastLine(stderr) || "no answer" };
 }
 
 function lastLine(text: string): string {
