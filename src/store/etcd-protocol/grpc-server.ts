@@ -21,6 +21,7 @@ import { describeError } from "../../base/errors.ts";
 import type { Log } from "../../base/log.ts";
 import { EtcdError, grpcStatus, unavailable } from "../etcd-error.ts";
 import { encodeStatusMessage, FrameReader, frame } from "./grpc-frames.ts";
+import { rewrittenSocket } from "./rewritten-socket.ts";
 
 /** A call of which both sides are streams. */
 export interface StreamCall<Request, Response> {
@@ -169,8 +170,7 @@ export class GrpcServer implements AsyncDisposable {
     socket.once("data", (chunk: Buffer) => {
       socket.setTimeout(0);
       if (chunk[0] === 0x50 && chunk[1] === 0x52) {
-        this.#http2.emit("connection", socket);
-        socket.unshift(chunk);
+        this.#http2.emit("connection", rewrittenSocket(socket, chunk));
       } else {
         this.#answerHttp1(socket, chunk.toString("latin1"));
       }
