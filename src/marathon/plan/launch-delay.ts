@@ -10,7 +10,6 @@ import type { AppId } from "../app/app-id.ts";
 interface Delay {
   readonly delayMs: number;
   readonly notBeforeMs: number;
-  readonly failedAtMs: number;
   readonly configVersion: string;
 }
 
@@ -27,7 +26,6 @@ export class LaunchDelays {
     this.#delays.set(app.id, {
       delayMs,
       notBeforeMs: nowMs + delayMs,
-      failedAtMs: nowMs,
       configVersion: app.versionInfo.lastConfigChangeAt,
     });
   }
@@ -44,9 +42,9 @@ export class LaunchDelays {
   #current(app: DelayedApp, nowMs: number): Delay | undefined {
     const delay = this.#delays.get(app.id);
     if (delay === undefined) return undefined;
-    const stale =
-      delay.configVersion !== app.versionInfo.lastConfigChangeAt ||
-      nowMs > Math.max(delay.notBeforeMs, delay.failedAtMs + app.maxLaunchDelaySeconds * 1000);
+    // As long again without failure as the longest delay: it is a stable app once more.
+    const stableMs = delay.notBeforeMs + app.maxLaunchDelaySeconds * 1000;
+    const stale = delay.configVersion !== app.versionInfo.lastConfigChangeAt || nowMs > stableMs;
     if (stale) this.#delays.delete(app.id);
     return stale ? undefined : delay;
   }
