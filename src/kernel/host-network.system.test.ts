@@ -137,6 +137,8 @@ test("elements sent directly are the elements libnftables would have sent", () =
     [{ name: "i", kind: "interfaces" }, ["cali1", "cali-a.b_c-1"]],
     [{ name: "a4", kind: "interface-addresses4" }, ["cali1 10.0.0.1", "cali1 10.0.0.2", "cali2 10.0.0.1"]],
     [{ name: "a6", kind: "interface-addresses6" }, ["cali1 fd00::1"]],
+    [{ name: "s4", kind: "addresses4" }, ["10.0.0.1", "255.255.255.255"]],
+    [{ name: "s6", kind: "addresses6" }, ["fd00::1", "::"]],
     // Neighbours share a bound; a bound at a byte's edge carries over.
     [
       { name: "n4", kind: "networks4" },

@@ -93,6 +93,10 @@ function writeElement(writer: MessageWriter, kind: SetKind, element: SetElement,
     case "interface-addresses6":
       item(interfaceAddressBytes(element.key, kind === "interface-addresses4" ? 4 : 16), 0);
       return;
+    case "addresses4":
+    case "addresses6":
+      item(addressKey(element.key, kind === "addresses4" ? 4 : 16), 0);
+      return;
     case "networks4":
     case "networks6": {
       const { start, end } = networkBytes(element.key);
@@ -126,11 +130,15 @@ function interfaceKey(name: string): Uint8Array {
 
 function interfaceAddressBytes(key: string, addressLength: number): Uint8Array {
   const [name = "", text = ""] = key.split(" ");
+  return Uint8Array.from([...interfaceKey(name), ...addressKey(text, addressLength)]);
+}
+
+function addressKey(text: string, length: number): Uint8Array {
   const address = tryParseIpAddress(text);
   const bytes = address === undefined ? new Uint8Array(0) : addressBytes(address);
-  if (bytes.length !== addressLength)
-    throw new BadInput("set element", `"${text}" is not an address of this set`, `${addressLength} bytes`);
-  return Uint8Array.from([...interfaceKey(name), ...bytes]);
+  if (bytes.length !== length)
+    throw new BadInput("set element", `"${text}" is not an address of this set`, `${length} bytes`);
+  return bytes;
 }
 
 /** First address, and the one after the last; undefined when there is none after it. */
@@ -156,27 +164,40 @@ function networkBytes(text: string): { start: Uint8Array; end: Uint8Array | unde
 export function readElements(kind: SetKind, messages: readonly Message[]): Map<string, SetElement> {
   const found = new Map<string, SetElement>();
   const bounds: { key: Uint8Array; end: boolean }[] = [];
-  for (const { body } of messages) {
-    const list = attributesIn(body, 4).get(attribute.elementsList);
-    if (list === undefined) continue;
-    for (const [, item] of attributeList(list, 0)) {
-      const attributes = attributesIn(item, 0);
-      const key = attributesIn(attributes.get(attribute.elementKey) ?? new Uint8Array(0), 0).get(attribute.dataValue);
-      if (key === undefined) continue;
-      if (kind === "networks4" || kind === "networks6") {
-        bounds.push({ key, end: (u32NetworkOf(attributes.get(attribute.elementFlags)) & intervalEnd) !== 0 });
-        continue;
+  for (const { body } of messages)
+    for (const [type, list] of attributeList(body, 4)) {
+      if (type !== attribute.elementsList) continue;
+      for (const [, item] of attributeList(list, 0)) {
+        const { key, flags, data } = parseElement(item);
+        if (key === undefined) continue;
+        if (kind === "networks4" || kind === "networks6") {
+          bounds.push({ key, end: (flags & intervalEnd) !== 0 });
+          continue;
+        }
+        const text = keyText(kind, key);
+        found.set(text, kind === "interface-verdicts" ? { key: text, verdict: readVerdict(data) } : { key: text });
       }
-      const text = keyText(kind, key);
-      if (kind !== "interface-verdicts") found.set(text, { key: text });
-      else found.set(text, { key: text, verdict: readVerdict(attributes.get(attribute.elementData)) });
     }
-  }
   for (const key of readIntervals(bounds)) found.set(key, { key });
   return found;
 }
 
+/** By hand and without a map: a read-back of a big set is made of this. */
+function parseElement(item: Uint8Array): { key: Uint8Array | undefined; flags: number; data: Uint8Array | undefined } {
+  let key: Uint8Array | undefined;
+  let data: Uint8Array | undefined;
+  let flags = 0;
+  for (const [type, value] of attributeList(item, 0)) {
+    if (type === attribute.elementKey)
+      for (const [inner, bytes] of attributeList(value, 0)) if (inner === attribute.dataValue) key = bytes;
+    if (type === attribute.elementData) data = value;
+    if (type === attribute.elementFlags) flags = u32NetworkOf(value);
+  }
+  return { key, flags, data };
+}
+
 function keyText(kind: SetKind, key: Uint8Array): string {
+  if (kind === "addresses4" || kind === "addresses6") return addressFromBytes(key);
   const name = textOf(key.subarray(0, interfaceBytes));
   if (kind === "interfaces" || kind === "interface-verdicts") return name;
   return `${name} ${addressFromBytes(key.subarray(interfaceBytes, kind === "interface-addresses4" ? 20 : 32))}`;

@@ -149,6 +149,9 @@ function elementKeyText(kind: SetKind, key: string): string {
       const [interfaceName = "", address = ""] = key.split(" ");
       return `"${interfaceText(interfaceName)}" . ${addressText(address, kind === "interface-addresses4" ? 4 : 6)}`;
     }
+    case "addresses4":
+    case "addresses6":
+      return addressText(key, kind === "addresses4" ? 4 : 6);
     case "networks4":
     case "networks6":
       return networkText(key, kind === "networks4" ? 4 : 6);
@@ -173,6 +176,10 @@ function setDefinition(kind: SetKind): string {
       return "type ifname . ipv4_addr;";
     case "interface-addresses6":
       return "type ifname . ipv6_addr;";
+    case "addresses4":
+      return "type ipv4_addr;";
+    case "addresses6":
+      return "type ipv6_addr;";
     case "networks4":
       return "type ipv4_addr; flags interval;";
     case "networks6":

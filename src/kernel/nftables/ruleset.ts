@@ -4,11 +4,16 @@
  */
 import type { Cidr, IpAddress } from "../../base/addresses.ts";
 
-/** Keys as text: "cali1" / "cali1 10.0.0.1" / "10.0.0.0/8". A verdict map has a verdict beside each key. */
+/**
+ * Keys as text: "cali1" / "cali1 10.0.0.1" / "10.0.0.1" / "10.0.0.0/8". A verdict map has a verdict beside each key.
+ * Addresses lie in a hash table; networks in a tree, which is slower to fill and to search, and refuses overlaps.
+ */
 export type SetKind =
   | "interfaces"
   | "interface-addresses4"
   | "interface-addresses6"
+  | "addresses4"
+  | "addresses6"
   | "networks4"
   | "networks6"
   | "interface-verdicts";

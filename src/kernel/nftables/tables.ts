@@ -62,7 +62,7 @@ export class NftTable {
       if (name.startsWith("__")) continue; // anonymous, part of a rule
       const kind = kindOf(
         u32NetworkOf(attributes.get(attribute.setFlags)),
-        u32NetworkOf(attributes.get(attribute.setKeyLength)),
+        u32NetworkOf(attributes.get(attribute.setKeyType)),
       );
       const elements =
         kind === undefined ? new Map<string, SetElement>() : readElements(kind, this.#readElements(name));
@@ -112,13 +112,20 @@ function isElementOperation(operation: Operation): operation is ElementOperation
   return operation.op === "add-elements" || operation.op === "delete-elements";
 }
 
-function kindOf(flags: number, keyLength: number): SetKind | undefined {
-  if ((flags & setFlag.map) !== 0) return keyLength === 16 ? "interface-verdicts" : undefined;
-  if ((flags & setFlag.interval) !== 0)
-    return keyLength === 4 ? "networks4" : keyLength === 16 ? "networks6" : undefined;
-  if (keyLength === 20) return "interface-addresses4";
-  if (keyLength === 32) return "interface-addresses6";
-  return keyLength === 16 ? "interfaces" : undefined;
+/** libnftables' numbers of the types of keys; a concatenation has six bits for each part (datatype.h). */
+const keyType = { ipv4: 7, ipv6: 8, interfaceName: 41 } as const;
+const concatenated = (first: number, second: number) => (first << 6) | second;
+
+function kindOf(flags: number, type: number): SetKind | undefined {
+  const isMap = (flags & setFlag.map) !== 0;
+  const isInterval = (flags & setFlag.interval) !== 0;
+  if (isMap) return type === keyType.interfaceName && !isInterval ? "interface-verdicts" : undefined;
+  if (type === keyType.ipv4) return isInterval ? "networks4" : "addresses4";
+  if (type === keyType.ipv6) return isInterval ? "networks6" : "addresses6";
+  if (isInterval) return undefined;
+  if (type === keyType.interfaceName) return "interfaces";
+  if (type === concatenated(keyType.interfaceName, keyType.ipv4)) return "interface-addresses4";
+  return type === concatenated(keyType.interfaceName, keyType.ipv6) ? "interface-addresses6" : undefined;
 }
 
 /** struct nftnl_udata: type, length, value; type 0 is the comment. */

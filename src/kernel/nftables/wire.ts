@@ -34,6 +34,7 @@ export const attribute = {
   ruleUserdata: 7,
   setName: 2,
   setFlags: 3,
+  setKeyType: 4,
   setKeyLength: 5,
   elementsSet: 2,
   elementsList: 3,

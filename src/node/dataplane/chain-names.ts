@@ -41,8 +41,10 @@ export function tierChain(direction: PolicyDirection, shape: string): string {
   return `tier-${direction}/${digest(shape)}`;
 }
 
-export function addressSetName(id: SetId, family: 4 | 6): string {
-  return /^[a-zA-Z0-9_-]{1,100}$/.test(id) ? `s${family}-${id}` : `h${family}-${digest(id)}`;
+/** A set's single addresses ("a4-...") and its wider networks ("n4-...") are two sets in the kernel. */
+export function addressSetName(id: SetId, family: 4 | 6, part: "addresses" | "networks"): string {
+  const prefix = `${part === "addresses" ? "a" : "n"}${family}`;
+  return /^[a-zA-Z0-9_-]{1,100}$/.test(id) ? `${prefix}-${id}` : `${prefix}-digest/${digest(id)}`;
 }
 
 function digest(text: string): string {

@@ -211,16 +211,23 @@ test(
     dataplane.endpoint("/test/a", undefined);
     dataplane.addressSetDelta("s-net", [], [parseCidr(web)]);
     await dataplane.apply();
-    expect(host.namespace.run(["conntrack", "-L"]).stdout).not.toContain(web);
+    await eventually("its connections are forgotten", async () => {
+      await dataplane.apply();
+      return !host.namespace.run(["conntrack", "-L"]).stdout.includes(web);
+    });
+    expect(dataplane.counters.flowsForgotten).toBeGreaterThan(0);
     expect(host.namespace.must("ip", "route")).not.toContain("calia");
     expect(host.namespace.must("nft", "list", "ruleset")).not.toContain("calia");
     expect(host.namespace.must("nft", "list", "ruleset")).not.toContain(web);
     await dataplane.removeVeth("calia");
     await eventually("the container's end is gone", () => !a.must("ip", "-o", "link").includes("eth0"));
-    // The address moves to another container.
+    // The address moves to another container, which must not inherit: at once.
+    expect(pings(host.namespace, member)).toBe(true);
+    expect(host.namespace.run(["conntrack", "-L"]).stdout).toContain(member);
     dataplane.endpoint("/test/b", { ...endpointOf("b", member, ["profile/net"]), addresses: [] });
     dataplane.endpoint("/test/n", endpointOf("n", member, ["profile/net"]));
     await host.container(dataplane, "n", member);
+    expect(host.namespace.run(["conntrack", "-L", "-p", "icmp"]).stdout).not.toContain(member);
     await dataplane.apply();
     expect(host.namespace.must("ip", "route", "get", member)).toContain("calin");
     expect(pings(host.namespace, member)).toBe(true);

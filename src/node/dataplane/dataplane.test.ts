@@ -165,7 +165,8 @@ test("one more endpoint under known policy is a few elements: no chain, no rule,
 
 test("of two endpoints on one interface the smaller key is enforced, and the other when it goes", async () => {
   const network = newNetwork();
-  const dataplane = await open(network);
+  const clock = new TestClock();
+  const dataplane = await open(network, clock);
   describe(dataplane);
   dataplane.setInSync();
   dataplane.endpoint("/test/0", { ...endpointOf("1", "10.65.0.7", []), key: "/test/0" });
@@ -176,6 +177,8 @@ test("of two endpoints on one interface the smaller key is enforced, and the oth
   dataplane.endpoint("/test/0", undefined);
   await dataplane.apply();
   expect(network.text()).toContain("element endpoint-sources4 cali1 10.65.0.1");
+  await clock.advance(1_000);
+  await dataplane.apply();
   expect(network.forgotten).toContain(parseIpAddress("10.65.0.7"));
 });
 

@@ -68,6 +68,9 @@ export type ApplyTimings = Readonly<Record<ApplyStep | "total", number>>;
 
 const noTimings: ApplyTimings = { read: 0, filter: 0, interfaces: 0, flows: 0, routes: 0, forward: 0, total: 0 };
 const familyIp4 = 2;
+const flowsCollectedMs = 1_000;
+/** Not an interface's name: stands for one that is not known any more. */
+const noInterface = "" as InterfaceName;
 /** Whoever called the failed pass tries again with its own back-off; the watch keeps out of it. */
 const pokeAfterFailureMs = 1_000;
 
@@ -89,13 +92,14 @@ export class Dataplane implements EnforcementSink, AsyncDisposable {
   readonly #enforced = new Map<InterfaceName, EndpointEnforcement>();
   readonly #configured = new Map<string, number>();
   readonly #toConfigure = new Set<InterfaceName>();
-  /** Addresses given back, and the interface they were on. */
-  readonly #freed = new Map<IpAddress, InterfaceName>();
+  /** Addresses given back whose connections are not forgotten yet: the interface they were on, and since when. */
+  readonly #freed = new Map<IpAddress, { readonly name: InterfaceName; readonly sinceMs: number }>();
   readonly #stale: Staleness = { links: true, table: true, routes: true, forward: true };
   #unreachable: ReadonlyMap<Cidr, string> = new Map();
   #usesIpv6 = false;
   #inSync = false;
   #lastResyncMs: number;
+  #uplinkName: string | undefined;
   #filterFailures = 0;
   #pokeNotBeforeMs = 0;
   #applying: Promise<void> = Promise.resolve();
@@ -197,9 +201,9 @@ export class Dataplane implements EnforcementSink, AsyncDisposable {
     const name = parseInterfaceName(request.hostName, "hostName");
     const peerName = parseInterfaceName(request.containerName, "containerName");
     // A leftover of a crashed attempt; never an interface of another kind.
-    for (const link of this.#network.links())
-      if ((link.name === name || link.name === peerName) && link.kind === "veth") this.#network.deleteLink(link.name);
-    const mtu = request.mtu ?? this.#network.linkWithAddress(this.#options.host.address)?.mtu;
+    this.#digest();
+    for (const end of [name, peerName]) if (this.#interfaces.link(end)?.kind === "veth") this.#network.deleteLink(end);
+    const mtu = request.mtu ?? this.#uplinkMtu();
     this.#network.createVeth({
       name,
       peerName,
@@ -221,6 +225,12 @@ export class Dataplane implements EnforcementSink, AsyncDisposable {
       this.#network.deleteLink(name);
       throw error;
     }
+  }
+
+  /** The container's packets leave the host as they are, so its interface has what the uplink has. */
+  #uplinkMtu(): number | undefined {
+    this.#uplinkName ??= this.#network.linkWithAddress(this.#options.host.address)?.name;
+    return this.#uplinkName === undefined ? undefined : this.#interfaces.link(this.#uplinkName)?.mtu;
   }
 
   /** No complaint when there is none. */
@@ -320,6 +330,7 @@ export class Dataplane implements EnforcementSink, AsyncDisposable {
       for (const name of this.#interfaces.linksObserved(this.#network.links())) this.#linkChanged(name);
       const loopback = this.#interfaces.link("lo");
       if (loopback !== undefined) this.#routes.wantGateway(loopback.index);
+      this.#uplinkName = undefined;
       this.#stale.links = false;
     }
     if (this.#stale.table) {
@@ -357,6 +368,7 @@ export class Dataplane implements EnforcementSink, AsyncDisposable {
           this.#routes.gone(change.route);
           break;
         case "address-gone":
+          this.#uplinkName = undefined;
           this.#stale.routes = true;
           break;
         case "table":
@@ -395,10 +407,10 @@ export class Dataplane implements EnforcementSink, AsyncDisposable {
     const kept = new Set(after?.addresses ?? []);
     for (const address of before?.addresses ?? []) {
       if (kept.has(address)) continue;
-      this.#freed.set(address, name);
+      this.#freed.set(address, { name, sinceMs: this.#options.clock.monotonicMs() });
       this.#routes.local(address, name, undefined);
     }
-    for (const address of kept) if (this.#freed.get(address) === name) this.#freed.delete(address);
+    for (const address of kept) if (this.#freed.get(address)?.name === name) this.#freed.delete(address);
     this.#refreshInterface(name);
   }
 
@@ -463,13 +475,13 @@ export class Dataplane implements EnforcementSink, AsyncDisposable {
   #removeLocalRoutesAndFlows(): readonly unknown[] {
     const { tracker } = this.#routes;
     const failures: unknown[] = [];
-    const addresses = new Set(this.#freed.keys());
     const leaving = this.#inSync ? [...tracker.pendingRemovals] : [];
     for (const key of [...leaving, ...tracker.pendingPuts.keys()]) {
       const route = tracker.actual(key);
       const address = route && localAddressOf(route);
       if (route === undefined || address === undefined) continue;
-      addresses.add(address);
+      // Left over from before, or turning to another interface: whoever has it next must not inherit.
+      if (!this.#freed.has(address)) this.#freed.set(address, { name: noInterface, sinceMs: Number.NEGATIVE_INFINITY });
       if (!tracker.pendingRemovals.has(key)) continue;
       failures.push(
         ...this.#attemptRoute(
@@ -478,10 +490,21 @@ export class Dataplane implements EnforcementSink, AsyncDisposable {
         ),
       );
     }
-    if (addresses.size === 0) return failures;
-    this.counters.flowsForgotten += this.#network.forgetFlows([...addresses]);
+    if (!this.#flowsAreDue()) return failures;
+    this.counters.flowsForgotten += this.#network.forgetFlows([...this.#freed.keys()]);
     this.#freed.clear();
     return failures;
+  }
+
+  /**
+   * Walking the connection table is the dearest step of all, so given-back addresses are collected for a moment; unless
+   * one of them is about to be used again. Until then their connections lead to an unknown interface, and are dropped.
+   */
+  #flowsAreDue(): boolean {
+    const nowMs = this.#options.clock.monotonicMs();
+    for (const [address, { sinceMs }] of this.#freed)
+      if (nowMs - sinceMs >= flowsCollectedMs || this.#routes.wantsLocal(address)) return true;
+    return false;
   }
 
   /** A host we cannot route to is that host's trouble: it is reported, and no endpoint here waits for it. */
@@ -561,6 +584,7 @@ export class Dataplane implements EnforcementSink, AsyncDisposable {
     return (
       Object.values(this.#stale).some(Boolean) ||
       this.#toConfigure.size > 0 ||
+      this.#flowsAreDue() ||
       tracker.pendingPuts.size > this.#unreachable.size ||
       clock.monotonicMs() - this.#lastResyncMs >= resyncEveryMs
     );

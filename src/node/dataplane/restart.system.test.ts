@@ -133,7 +133,7 @@ test(
       ["nft", "flush", "chain", "inet", "margay", "in/profile/net"],
       ["nft", "add", "rule", "inet", "margay", "in/profile/net", "accept"],
       ["nft", "delete", "element", "inet", "margay", "to-endpoint", '{ "calia" }'],
-      ["nft", "add", "element", "inet", "margay", "s4-s-net", `{ ${stranger} }`],
+      ["nft", "add", "element", "inet", "margay", "a4-s-net", `{ ${stranger} }`],
       ["nft", "add", "chain", "inet", "margay", "foreign"],
       ["nft", "add", "set", "inet", "margay", "foreign", "{ type ipv4_addr; }"],
       ["ip", "route", "del", web],

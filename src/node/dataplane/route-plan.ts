@@ -48,6 +48,11 @@ export class RoutePlan {
     this.#tracker.want(routeKey(destination), { destination, target, metric: routeMetric });
   }
 
+  /** True when a local interface is to be reached under the address. */
+  wantsLocal(address: IpAddress): boolean {
+    return (this.#claims.get(hostCidr(address))?.local.size ?? 0) > 0;
+  }
+
   /** @param interfaceIndex undefined: the address is not reachable over that interface (any more). */
   local(address: IpAddress, interfaceName: string, interfaceIndex: number | undefined): void {
     this.#claim(hostCidr(address), ({ local }) => {

@@ -20,21 +20,31 @@ const cases: readonly [name: string, rule: Partial<Rule>, expected: readonly str
     { action: "log" },
     ['limit rate 10/second burst 5 packets log prefix "calico-packet: " level info'],
   ],
-  ["a set is one rule per family", from({ sets: ["s-a"] }), ["ip saddr @s4-s-a accept", "ip6 saddr @s6-s-a accept"]],
+  ["a set is one rule per family", from({ sets: ["s-a"] }), ["ip saddr @a4-s-a accept", "ip6 saddr @a6-s-a accept"]],
   [
     "several sets on a side are alternatives, on both sides every pair",
     { ipVersion: 4, ...from({ sets: ["a", "b"] }), ...to({ sets: ["c", "d"] }) },
     [
-      "ip saddr @s4-a ip daddr @s4-c accept",
-      "ip saddr @s4-a ip daddr @s4-d accept",
-      "ip saddr @s4-b ip daddr @s4-c accept",
-      "ip saddr @s4-b ip daddr @s4-d accept",
+      "ip saddr @a4-a ip daddr @a4-c accept",
+      "ip saddr @a4-a ip daddr @a4-d accept",
+      "ip saddr @a4-b ip daddr @a4-c accept",
+      "ip saddr @a4-b ip daddr @a4-d accept",
     ],
   ],
   [
     "all that is said about a side must hold",
     { ipVersion: 4, ...from({ sets: ["a"], nets: nets("10.0.0.0/8"), notNets: nets("10.1.0.0/16"), notSets: ["b"] }) },
-    ["ip saddr @s4-a ip saddr { 10.0.0.0/8 } ip saddr != { 10.1.0.0/16 } ip saddr != @s4-b accept"],
+    ["ip saddr @a4-a ip saddr { 10.0.0.0/8 } ip saddr != { 10.1.0.0/16 } ip saddr != @a4-b accept"],
+  ],
+  [
+    "a set with networks in a family is two sets in the kernel",
+    from({ sets: ["wide"] }),
+    ["ip saddr @a4-wide accept", "ip saddr @n4-wide accept", "ip6 saddr @a6-wide accept"],
+  ],
+  [
+    "not in a set with networks is in neither",
+    { ipVersion: 4, ...from({ notSets: ["wide"] }) },
+    ["ip saddr != @a4-wide ip saddr != @n4-wide accept"],
   ],
   [
     "networks of one family leave the other out",
@@ -82,6 +92,7 @@ const cases: readonly [name: string, rule: Partial<Rule>, expected: readonly str
 ];
 for (const [name, rule, expected] of cases)
   test(`a rule becomes packet-filter rules: ${name}`, () => {
-    const rendered = renderRules([{ action: "allow", source: anything, destination: anything, ...rule }]);
+    const wide = (id: string, family: 4 | 6) => id === "wide" && family === 4;
+    const rendered = renderRules([{ action: "allow", source: anything, destination: anything, ...rule }], wide);
     expect(rendered.map(renderRule)).toEqual([...expected]);
   });

@@ -23,8 +23,11 @@ export const dropRule = (comment: string): RuleSpec => ({
   comment,
 });
 
-export function renderRules(rules: readonly Rule[]): RuleSpec[] {
-  return rules.flatMap(renderRule);
+/** Whether a set has members wider than one address in the family; they are a set of their own then. */
+export type HasNetworks = (id: SetId, family: 4 | 6) => boolean;
+
+export function renderRules(rules: readonly Rule[], hasNetworks: HasNetworks): RuleSpec[] {
+  return rules.flatMap((rule) => renderRule(rule, hasNetworks));
 }
 
 export function setsUsed(rules: readonly Rule[]): Set<SetId> {
@@ -35,7 +38,7 @@ export function setsUsed(rules: readonly Rule[]): Set<SetId> {
 }
 
 /** One rule for both families where it names no addresses; else one per family and combination of named sets. */
-function renderRule(rule: Rule): RuleSpec[] {
+function renderRule(rule: Rule, hasNetworks: HasNetworks): RuleSpec[] {
   const actions = actionsOf(rule.action);
   const protocol = protocolMatches(rule);
   if (!namesAddresses(rule)) {
@@ -44,8 +47,8 @@ function renderRule(rule: Rule): RuleSpec[] {
   }
   const families = rule.ipVersion === undefined ? ([4, 6] as const) : [rule.ipVersion];
   return families.flatMap((family) => {
-    const sources = addressMatches(rule.source, "source", family);
-    const destinations = addressMatches(rule.destination, "destination", family);
+    const sources = addressMatches(rule.source, "source", family, hasNetworks);
+    const destinations = addressMatches(rule.destination, "destination", family, hasNetworks);
     return sources.flatMap((source) =>
       destinations.map((destination) => {
         const addresses: Match[] = [...source, ...destination];
@@ -78,7 +81,12 @@ function namesAddresses({ source, destination }: Rule): boolean {
 }
 
 /** The alternatives for one side and family: one empty list when it says nothing, none at all when the rule cannot match a packet of that family. */
-function addressMatches(side: RuleMatch, at: Side, family: 4 | 6): Match[][] {
+function addressMatches(side: RuleMatch, at: Side, family: 4 | 6, hasNetworks: HasNetworks): Match[][] {
+  const parts = (id: SetId) => {
+    const addresses = addressSetName(id, family, "addresses");
+    return hasNetworks(id, family) ? [addresses, addressSetName(id, family, "networks")] : [addresses];
+  };
+
   const matches: Match[] = [];
   const nets = side.nets.filter((net) => ipFamily(net) === family);
   if (side.nets.length > 0 && nets.length === 0) return [];
@@ -90,13 +98,10 @@ function addressMatches(side: RuleMatch, at: Side, family: 4 | 6): Match[][] {
   const notNets = side.notNets.filter((net) => ipFamily(net) === family);
   if (everything(notNets)) return [];
   if (notNets.length > 0) matches.push({ match: "address", side: at, family, networks: notNets, not: true });
-  for (const id of side.notSets)
-    matches.push({ match: "address-in-set", side: at, family, set: addressSetName(id, family), not: true });
+  for (const set of side.notSets.flatMap(parts))
+    matches.push({ match: "address-in-set", side: at, family, set, not: true });
   if (side.sets.length === 0) return [matches];
-  return side.sets.map((id) => [
-    { match: "address-in-set", side: at, family, set: addressSetName(id, family) },
-    ...matches,
-  ]);
+  return side.sets.flatMap(parts).map((set) => [{ match: "address-in-set", side: at, family, set }, ...matches]);
 }
 
 function protocolMatches(rule: Rule): Match[] {

@@ -6,8 +6,7 @@
  * - Calls only note; transaction() costs what changed since the last one.
  * Absent on purpose: the kernel, I/O, time.
  */
-import type { Cidr, IpAddress } from "../../base/addresses.ts";
-import { ipFamily } from "../../base/addresses.ts";
+import { type Cidr, type IpAddress, ipFamily, networkAddress, prefixLength } from "../../base/addresses.ts";
 import type { InterfaceName } from "../../base/names.ts";
 import { Tracker } from "../../base/tracker.ts";
 import { CoveredNetworks } from "../../kernel/nftables/networks.ts";
@@ -40,6 +39,8 @@ interface Programmed {
 interface AddressSet {
   readonly networks: CoveredNetworks;
   readonly members: Set<Cidr>;
+  /** How many visible members are wider than one address. */
+  readonly wider: Record<4 | 6, number>;
 }
 
 export class Ruleset {
@@ -73,7 +74,12 @@ export class Ruleset {
       return;
     }
     if (before === undefined) {
-      const set: AddressSet = { members: new Set(), networks: new CoveredNetworks(this.#elementChange(id)) };
+      const wider = { 4: 0, 6: 0 };
+      const set: AddressSet = {
+        members: new Set(),
+        wider,
+        networks: new CoveredNetworks(this.#elementChange(id, wider)),
+      };
       this.#addressSets.set(id, set);
       addMembers(set, members);
       this.#touch(this.#bySet.get(id));
@@ -260,7 +266,11 @@ export class Ruleset {
       if (rules === undefined) return { rules: [dropRule("unknown rule list")], chains: [], sets: [] };
       const sets = [...setsUsed(rules)];
       const missing = sets.some((set) => !this.#addressSets.has(set));
-      return { rules: missing ? [dropRule("unknown address set")] : renderRules(rules), chains: [], sets };
+      return {
+        rules: missing ? [dropRule("unknown address set")] : renderRules(rules, this.#hasNetworks),
+        chains: [],
+        sets,
+      };
     });
   }
 
@@ -313,11 +323,22 @@ export class Ruleset {
   #referSet(id: SetId, node: ChainNode): void {
     addTo(this.#bySet, id, node);
     const set = this.#addressSets.get(id);
-    if (set === undefined || this.#sets.wants(addressSetName(id, 4))) return;
-    for (const family of [4, 6] as const)
-      this.#sets.wantSet({ name: addressSetName(id, family), kind: family === 4 ? "networks4" : "networks6" });
-    for (const cidr of set.networks.visible)
-      this.#sets.wantElement(addressSetName(id, ipFamily(cidr)), cidr, { key: cidr });
+    if (set === undefined) return;
+    for (const family of [4, 6] as const) {
+      if (!this.#sets.wants(addressSetName(id, family, "addresses"))) this.#wantSetParts(id, set, family, "addresses");
+      const networks = addressSetName(id, family, "networks");
+      if (!this.#hasNetworks(id, family)) this.#sets.unwantSet(networks);
+      else if (!this.#sets.wants(networks)) this.#wantSetParts(id, set, family, "networks");
+    }
+  }
+
+  #wantSetParts(id: SetId, set: AddressSet, family: 4 | 6, part: "addresses" | "networks"): void {
+    const name = addressSetName(id, family, part);
+    this.#sets.wantSet({ name, kind: `${part}${family}` });
+    for (const cidr of set.networks.visible) {
+      const element = elementOf(id, cidr);
+      if (element.set === name) this.#sets.wantElement(name, element.key, { key: element.key });
+    }
   }
 
   #releaseSet(id: SetId, node: ChainNode): void {
@@ -326,12 +347,21 @@ export class Ruleset {
   }
 
   #unwantSet(id: SetId): void {
-    for (const family of [4, 6] as const) this.#sets.unwantSet(addressSetName(id, family));
+    for (const family of [4, 6] as const)
+      for (const part of ["addresses", "networks"] as const) this.#sets.unwantSet(addressSetName(id, family, part));
   }
 
-  readonly #elementChange = (id: SetId) => (cidr: Cidr, visible: boolean) => {
-    const set = addressSetName(id, ipFamily(cidr));
-    if (this.#sets.wants(set)) this.#sets.wantElement(set, cidr, visible ? { key: cidr } : undefined);
+  readonly #hasNetworks = (id: SetId, family: 4 | 6): boolean => (this.#addressSets.get(id)?.wider[family] ?? 0) > 0;
+
+  readonly #elementChange = (id: SetId, wider: Record<4 | 6, number>) => (cidr: Cidr, visible: boolean) => {
+    const { set, key, wide } = elementOf(id, cidr);
+    if (wide) {
+      const family = ipFamily(cidr);
+      wider[family] += visible ? 1 : -1;
+      // Rules name the set of networks only while there are any.
+      if (wider[family] === (visible ? 1 : 0)) this.#touch(this.#bySet.get(id));
+    }
+    if (this.#sets.wants(set)) this.#sets.wantElement(set, key, visible ? { key } : undefined);
   };
 
   #wantChain(content: ChainContent): void {
@@ -346,6 +376,14 @@ export class Ruleset {
   #renderDirty(): void {
     for (const node of [...this.#dirty]) if (this.#dirty.has(node)) this.#render(node);
   }
+}
+
+/** Where a member is kept, and under which key. */
+function elementOf(id: SetId, cidr: Cidr): { set: string; key: string; wide: boolean } {
+  const family = ipFamily(cidr);
+  const wide = prefixLength(cidr) < (family === 4 ? 32 : 128);
+  const set = addressSetName(id, family, wide ? "networks" : "addresses");
+  return { set, key: wide ? cidr : networkAddress(cidr), wide };
 }
 
 function addMembers(set: AddressSet, members: Iterable<Cidr>): void {
