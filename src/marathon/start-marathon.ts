@@ -56,7 +56,7 @@ export interface MarathonOptions {
   readonly transport?: Transport;
   readonly probe?: Probe;
   /** Networks an app may name; by default those in the store, if settings ask for the check. */
-  readonly knownNetworks?: () => Promise<ReadonlySet<string> | undefined>;
+  readonly knownNetworks?: (wanted: readonly string[]) => Promise<ReadonlySet<string> | undefined>;
   /** Answers what no route does. */
   readonly extraFetch?: (request: Request) => Response | undefined | Promise<Response | undefined>;
 }
@@ -252,7 +252,10 @@ export async function startMarathon(options: MarathonOptions): Promise<Marathon>
   const leader = () => `${settings.hostname}:${settings.httpPort}`;
   const networks =
     options.knownNetworks ??
-    (async () => (settings.networkCheck ? await knownNetworks(store, deadline(clock, networksTimeoutMs)) : undefined));
+    (async (wanted) =>
+      settings.networkCheck
+        ? await knownNetworks(store, clock, wanted, deadline(clock, networksTimeoutMs))
+        : undefined);
   const server = new ApiServer({
     settings,
     log,

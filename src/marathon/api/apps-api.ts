@@ -1,7 +1,7 @@
 /** `/v2/apps` (reference: marathon 3). */
 
 import type { App } from "../app/app.ts";
-import { createdApp, restartedApp, rollbackVersion, specFrom, updatedApp } from "../app/app-change.ts";
+import { createdApp, namedNetworks, restartedApp, rollbackVersion, specFrom, updatedApp } from "../app/app-change.ts";
 import { type AppId, parseAppId, parseTimestamp, type Timestamp } from "../app/app-id.ts";
 import { type AppDocument, readAppDocument } from "../app/app-input.ts";
 import { appJson } from "../app/app-json.ts";
@@ -13,7 +13,7 @@ import { type AppView, type Embed, parseEmbeds, singleEmbeds } from "./app-view.
 import { type Reply, type Route, type RouteContext, route } from "./route.ts";
 
 /** Networks that exist; undefined if that cannot be known here. */
-export type KnownNetworks = () => Promise<ReadonlySet<string> | undefined>;
+export type KnownNetworks = (wanted: readonly string[]) => Promise<ReadonlySet<string> | undefined>;
 
 export interface AppsApiParts {
   readonly engine: Engine;
@@ -103,7 +103,7 @@ class AppsApi {
     const { service, view } = this.#parts;
     const document = readAppDocument(await requiredJson(context));
     const id = documentId(document, "");
-    const known = await this.#parts.knownNetworks();
+    const known = await this.#parts.knownNetworks(namedNetworks(document));
     const result = await service.change(
       (apps, now) => {
         if (apps.has(id)) throw alreadyExists(id);
@@ -199,7 +199,7 @@ class AppsApi {
   async #updateOf(id: AppId, document: AppDocument, replace: boolean, path: string): Promise<AppsChange> {
     const { service } = this.#parts;
     const back = rollbackVersion(document);
-    const known = await this.#parts.knownNetworks();
+    const known = await this.#parts.knownNetworks(namedNetworks(document));
     return (apps, now) => {
       const previous = apps.get(id);
       if (back !== undefined) {

@@ -74,6 +74,14 @@ function checkNetworkExists(spec: AppSpec, document: AppDocument, context: Chang
   problems.add(networkPath(document), `network ${network.name} does not exist on the cluster, ${known}`);
 }
 
+/** Networks that the document names, in whichever form; built-in ones of Docker's are not among them. */
+export function namedNetworks({ input }: AppDocument): readonly string[] {
+  const parameters = input.container?.docker?.parameters ?? [];
+  const byParameter = parameters.filter(({ key }) => key === "net" || key === "network").map(({ value }) => value);
+  const names = [input.ipAddress?.networkName, ...byParameter, ...(input.networks ?? []).map(({ name }) => name)];
+  return names.filter((name) => name !== undefined).filter((name) => !builtInNetworks.has(name));
+}
+
 /** Where the user named the network. */
 function networkPath({ input }: AppDocument): string {
   if (input.ipAddress?.networkName !== undefined) return "/ipAddress/networkName";
