@@ -10,7 +10,7 @@ let host: AgentHost;
 
 beforeAll(async () => {
   host = await AgentHost.create();
-  await host.startAgent("--docker_remove_delay=0secs");
+  await host.startAgent("--docker_remove_delay=0secs", "--executor_shutdown_grace_period=1secs");
 });
 
 afterAll(async () => {
@@ -51,7 +51,6 @@ describe("a task's life", () => {
 
   const ends: readonly [string, string, string][] = [
     ["exit 3", "TASK_FAILED", "Container exited with status 3"],
-    ["kill -9 $$", "TASK_FAILED", "Container exited with status 137"],
     [
       "head -c 100m /dev/zero | tail -c 90m | cat > /dev/null; dd if=/dev/zero of=/dev/null bs=200M count=1",
       "TASK_FAILED",
@@ -66,6 +65,21 @@ describe("a task's life", () => {
       expect((await host.updates(id)).at(-1)?.message).toContain(message);
     });
   }
+
+  test("a container that somebody else kills is told to have failed", async () => {
+    await host.runTask({ id: "shot" });
+    await host.untilState("shot", "TASK_RUNNING");
+    await host.engine.containers.kill((await host.containers())[0] ?? "", { killSignal: "SIGKILL" });
+    await until("its end is told", async () => (await host.states("shot")).includes("TASK_FAILED"));
+    expect((await host.updates("shot")).at(-1)?.message).toBe("Container exited with status 137");
+  });
+
+  test("a container that somebody else removes is told to have failed", async () => {
+    await host.runTask({ id: "removed" });
+    await host.untilState("removed", "TASK_RUNNING");
+    await host.engine.containers.remove((await host.containers())[0] ?? "", { force: true });
+    await until("its end is told", async () => (await host.states("removed")).includes("TASK_FAILED"));
+  });
 
   const refusals: readonly [string, Parameters<AgentHost["runTask"]>[0], string][] = [
     [
@@ -131,11 +145,9 @@ describe("a task's life", () => {
     expect((await host.untilState("stubborn", "TASK_KILLED")).message).toBe("Container exited with status 137");
   });
 
-  test("an unknown task that is to be killed, or asked after, is told to be lost", async () => {
+  test("an unknown task that is to be killed, or asked after, is told to be gone", async () => {
     await host.kill("never-was");
-    expect((await host.untilState("never-was", "TASK_LOST").catch(() => undefined))?.reason).toBe(
-      "REASON_EXECUTOR_TERMINATED",
-    );
+    expect((await host.untilState("never-was", "TASK_DROPPED")).reason).toBe("REASON_EXECUTOR_TERMINATED");
   });
 });
 

@@ -28,6 +28,7 @@ import { parsePathPart, type RunIds, WorkDirectory } from "./work-directory.ts";
 
 /** Kept in memory for /state, as Mesos does per framework. */
 const completedMax = 150;
+const idleFrameworksMax = 50;
 
 export interface AgentOptions {
   readonly clock: Clock;
@@ -187,7 +188,9 @@ export class Agent {
       version: this.options.version,
       capabilities: ["MULTI_ROLE", "HIERARCHICAL_ROLE", "RESERVATION_REFINEMENT", "TASK_RESOURCE_LIMITS"],
       tasks,
-      frameworks: [...this.#frameworks.values()],
+      frameworks: [...this.#frameworks.values()].filter((framework) =>
+        told.some((run) => run.ids.frameworkId === framework.id?.value),
+      ),
     };
   }
 
@@ -378,11 +381,12 @@ export class Agent {
     this.#forgetIdleFrameworks();
   }
 
-  /** The master is told of frameworks that have tasks here; the others stay on disk only. */
+  /** Frameworks without tasks are kept for /state, the oldest go first. */
   #forgetIdleFrameworks(): void {
-    for (const frameworkId of [...this.#frameworks.keys()]) {
-      const used = [...this.#runs.values()].some((run) => run.ids.frameworkId === frameworkId);
-      if (!used) this.#frameworks.delete(frameworkId);
+    const used = new Set([...this.#runs.values()].map((run) => run.ids.frameworkId));
+    const idle = [...this.#frameworks.keys()].filter((frameworkId) => !used.has(frameworkId));
+    for (const frameworkId of idle.slice(0, Math.max(0, idle.length - idleFrameworksMax))) {
+      this.#frameworks.delete(frameworkId);
     }
   }
 
