@@ -11,7 +11,7 @@ import type { Clock } from "../base/clock.ts";
 import { OperationError } from "../base/errors.ts";
 import type { Log } from "../base/log.ts";
 import { closedError, EtcdConnection } from "./etcd-connection.ts";
-import { EtcdError, unavailable } from "./etcd-error.ts";
+import { EtcdError } from "./etcd-error.ts";
 import { bytesOf, keysBelow, keyValueOf, outcomeOf, singleKey, txnRequest } from "./etcd-messages.ts";
 import { KV, Lease, type RangeResponse, type ResponseHeader } from "./etcd-protocol/etcd_pb.ts";
 import type { GrpcChannel, Method } from "./etcd-protocol/grpc-channel.ts";
@@ -209,12 +209,9 @@ class EtcdClient implements Store {
       options.signal?.throwIfAborted();
       let sent = false;
       try {
-        const channel = await this.#connection.channel();
-        const leftMs = untilMs - clock.monotonicMs();
-        if (leftMs <= 0) throw unavailable("the store could not be reached in time");
-        options.signal?.throwIfAborted();
+        const channel = await this.#connection.channel(untilMs - clock.monotonicMs(), options.signal);
         sent = true;
-        return await call(channel, leftMs);
+        return await call(channel, Math.max(1, untilMs - clock.monotonicMs()));
       } catch (error) {
         if (!(error instanceof EtcdError) || error.code !== "STORE_UNAVAILABLE") throw error;
         if (sent && options.reads !== true) throw error;

@@ -33,19 +33,35 @@ export class EtcdConnection {
     return this.#closed;
   }
 
-  /** The living channel, or a new one; tries each endpoint once. */
-  channel(): Promise<GrpcChannel> {
+  /** The living channel, or a new one; tries each endpoint once. The dialling itself goes on for others who wait. */
+  channel(timeoutMs: number, signal: AbortSignal | undefined): Promise<GrpcChannel> {
     if (this.#closed) return Promise.reject(closedError());
     if (this.#channel !== undefined && !this.#channel.closed) return Promise.resolve(this.#channel);
     this.#dialling ??= this.#dial().finally(() => {
       this.#dialling = undefined;
     });
-    return this.#dialling;
+    return this.#within(this.#dialling, timeoutMs, signal);
   }
 
   close(): void {
     this.#closed = true;
     this.#channel?.close();
+  }
+
+  #within(dialling: Promise<GrpcChannel>, timeoutMs: number, signal: AbortSignal | undefined): Promise<GrpcChannel> {
+    return new Promise((resolve, reject) => {
+      const onAbort = () => reject(signal?.reason);
+      const timer = this.#options.clock.timer(timeoutMs, () =>
+        reject(unavailable(`the store cannot be reached within ${Math.round(timeoutMs)} ms`)),
+      );
+      if (signal?.aborted) onAbort();
+      signal?.addEventListener("abort", onAbort, { once: true });
+      const finish = () => {
+        timer[Symbol.dispose]();
+        signal?.removeEventListener("abort", onAbort);
+      };
+      dialling.then(resolve, reject).then(finish, finish);
+    });
   }
 
   async #dial(): Promise<GrpcChannel> {

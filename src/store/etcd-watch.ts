@@ -21,7 +21,7 @@ import type { WatchBatch } from "./store.ts";
 
 const patienceMs = 10_000;
 const createTimeoutMs = 5_000;
-const heldEventsMax = 20_000;
+const heldCharactersMax = 32 * 1024 * 1024;
 const retryMinMs = 20;
 const retryMaxMs = 1_000;
 
@@ -42,7 +42,7 @@ export class EtcdWatch {
   /** The revision to go on from; 0: from now, until the server has said when that was. */
   #nextRevision: number;
   #held: WatchBatch[] = [];
-  #heldEvents = 0;
+  #heldCharacters = 0;
   #wake: (() => void) | undefined;
   #stream: ClientStream<WatchRequest> | undefined;
   /** Why the stream ended; it may be made anew if it is STORE_UNAVAILABLE. */
@@ -87,8 +87,8 @@ export class EtcdWatch {
   /** Resolves when the server has confirmed the watch. */
   async #open(): Promise<void> {
     this.#stream?.cancel();
-    const { connection, clock, prefix } = this.#options;
-    const channel = await connection.channel();
+    const { connection, clock, prefix, signal } = this.#options;
+    const channel = await connection.channel(createTimeoutMs, signal);
     this.#ended = undefined;
     this.#overflowed = false;
     this.#created = false;
@@ -128,7 +128,7 @@ export class EtcdWatch {
     while (!signal.aborted) {
       const batch = this.#held.shift();
       if (batch !== undefined) {
-        this.#heldEvents -= batch.events.length;
+        this.#heldCharacters -= charactersOf(batch);
         this.#nextRevision = batch.revision + 1;
         this.#deliveredRevision = batch.revision;
         yield batch;
@@ -212,11 +212,12 @@ export class EtcdWatch {
 
   /** Linearizable: a member of a cluster may be behind, the cluster is not. */
   async #currentRevision(): Promise<number> {
-    const channel = await this.#options.connection.channel();
+    const { connection, signal } = this.#options;
+    const channel = await connection.channel(createTimeoutMs, signal);
     const answer = await channel.unary(
       KV.method.range,
       { key: new Uint8Array([0]), countOnly: true },
-      { timeoutMs: createTimeoutMs, signal: this.#options.signal },
+      { timeoutMs: createTimeoutMs, signal },
     );
     return Number(answer.header?.revision ?? 0n);
   }
@@ -224,8 +225,8 @@ export class EtcdWatch {
   #hold(batch: WatchBatch): void {
     if (batch.events.length === 0 && batch.revision <= this.#lastHeld()) return;
     this.#held.push(batch);
-    this.#heldEvents += batch.events.length;
-    if (this.#heldEvents > heldEventsMax) {
+    this.#heldCharacters += charactersOf(batch);
+    if (this.#heldCharacters > heldCharactersMax) {
       this.#overflowed = true;
       this.#stream?.cancel();
     }
@@ -236,4 +237,12 @@ export class EtcdWatch {
     this.#ended ??= error;
     this.#wake?.();
   }
+}
+
+function charactersOf(batch: WatchBatch): number {
+  let characters = 0;
+  for (const { kv, previous } of batch.events) {
+    characters += 100 + 2 * kv.key.length + kv.value.length + (previous?.value.length ?? 0);
+  }
+  return characters;
 }

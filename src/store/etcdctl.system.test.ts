@@ -202,7 +202,7 @@ function withoutIdentity(text: string): string {
     .replaceAll(/"(ClusterID|MemberID|RaftTerm)" : \d+/g, '"$1" : N')
     .replaceAll(/"lease":\d+/g, '"lease":N')
     .replaceAll(/127\.0\.0\.1:\d+/g, "ADDRESS")
-    .replaceAll(/took = [\d.]+\w+/g, "took = T")
+    .replaceAll(/took = \S+/g, "took = T")
     .replaceAll(/remaining\(\d+s\)/g, "remaining(N)");
 }
 

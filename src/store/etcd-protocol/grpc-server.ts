@@ -55,6 +55,8 @@ const streamsPerConnectionMax = 1_000;
 /** A client that has connected must say something within this time. */
 const firstBytesTimeoutMs = 10_000;
 const requestsQueuedMax = 1_000;
+const http2Start = Buffer.from("PRI");
+const http1HeadMaxBytes = 8_192;
 const contentType = "application/grpc";
 
 export class GrpcServer implements AsyncDisposable {
@@ -161,24 +163,28 @@ export class GrpcServer implements AsyncDisposable {
     await Promise.all(closed);
   }
 
-  /** HTTP/2 begins with "PRI * HTTP/2.0"; no HTTP/1 method does. */
+  /** Reads until it is known what is spoken: HTTP/2 begins with "PRI * HTTP/2.0", no method of HTTP/1 with "PRI". */
   #onSocket(socket: Socket): void {
     this.#sockets.add(socket);
     socket.on("close", () => this.#sockets.delete(socket));
     socket.on("error", (error) => this.#options.log.debug({ event: "socket-error", error: describeError(error) }));
     socket.setTimeout(firstBytesTimeoutMs, () => socket.destroy());
-    socket.once("data", (chunk: Buffer) => {
+    let read: Buffer = Buffer.alloc(0);
+    const onData = (chunk: Buffer) => {
+      read = read.length === 0 ? chunk : Buffer.concat([read, chunk]);
+      const http2 = read.subarray(0, 3).equals(http2Start.subarray(0, Math.min(3, read.length)));
+      if (http2 && read.length < 3) return;
+      if (!http2 && read.length < http1HeadMaxBytes && !read.includes("\r\n\r\n")) return;
+      socket.removeListener("data", onData);
       socket.setTimeout(0);
-      if (chunk[0] === 0x50 && chunk[1] === 0x52) {
-        this.#http2.emit("connection", rewrittenSocket(socket, chunk));
-      } else {
-        this.#answerHttp1(socket, chunk.toString("latin1"));
-      }
-    });
+      if (http2) this.#http2.emit("connection", rewrittenSocket(socket, read));
+      else this.#answerHttp1(socket, read.toString("latin1"));
+    };
+    socket.on("data", onData);
   }
 
   #answerHttp1(socket: Socket, head: string): void {
-    const [method, target] = head.slice(0, 4_096).split("\r\n", 1)[0]?.split(" ") ?? [];
+    const [method, target] = head.split("\r\n", 1)[0]?.split(" ") ?? [];
     const path = target?.split("?", 1)[0] ?? "";
     const found = method === "GET" ? this.#options.onHttpGet(path) : undefined;
     const answer = found ?? { status: 404, contentType: "text/plain", body: "404 page not found\n" };
