@@ -4,16 +4,15 @@
  * - The registry is written before an agent is told its id, and before its tasks are declared unreachable.
  * - An agent that has lost its stream keeps its tasks until pings have gone unanswered for long enough; offers of it end
  *   at once. Tasks of frameworks without checkpointing are lost at once.
- * - When an agent comes, its list of tasks and the master's are compared: what only the agent has is adopted, what only
- *   the master has is asked after (RECONCILE), what belongs to a removed framework is shut down, what was declared lost
- *   to a framework that does not know partitions is killed, because that framework has replaced it.
+ * - When an agent comes, its list of tasks is compared with the master's (agent-tasks.ts).
  */
 
 import { describeError } from "../../base/errors.ts";
-import type { AgentEvent, AgentSubscribe, AgentTask } from "../protocol/agent-link.ts";
+import type { AgentEvent, AgentSubscribe } from "../protocol/agent-link.ts";
 import { equalResources, normalizeResources } from "../protocol/resources.ts";
 import { isTerminal, type StatusReason, type TaskState } from "../protocol/task-status.ts";
-import { type Agent, type Framework, isPartitionAware, newTask, type TaskRecord } from "./cluster.ts";
+import { type AgentOrigin, AgentTasks } from "./agent-tasks.ts";
+import { type Agent, type Framework, isPartitionAware, type TaskRecord } from "./cluster.ts";
 import type { EventStream } from "./event-stream.ts";
 import type { FrameworkLife } from "./framework-life.ts";
 import { longTimer } from "./long-timer.ts";
@@ -22,7 +21,7 @@ import type { Offering } from "./offering.ts";
 import type { StatusUpdates } from "./status-updates.ts";
 
 export type AgentAdmission =
-  | { readonly admitted: true; readonly id: string; readonly cameFrom: "new" | "registered" | "recovered" | "away" }
+  | { readonly admitted: true; readonly id: string; readonly cameFrom: AgentOrigin }
   | { readonly admitted: false; readonly message: string };
 
 const unreachableKeptMs = 14 * 24 * 3_600_000;
@@ -30,7 +29,7 @@ const unreachableKept = 102_400;
 
 export class AgentLife {
   readonly #context: MasterContext;
-  readonly #frameworks: FrameworkLife;
+  readonly #tasks: AgentTasks;
   readonly #offering: Offering;
   readonly #updates: StatusUpdates;
   /** Agents whose "unreachable" is being written to the registry. */
@@ -39,7 +38,7 @@ export class AgentLife {
 
   constructor(context: MasterContext, frameworks: FrameworkLife, offering: Offering, updates: StatusUpdates) {
     this.#context = context;
-    this.#frameworks = frameworks;
+    this.#tasks = new AgentTasks(context, frameworks, updates);
     this.#offering = offering;
     this.#updates = updates;
   }
@@ -102,7 +101,7 @@ export class AgentLife {
       },
     });
     for (const kill of agent.kills.values()) tellAgent(agent, kill);
-    this.#compareTasks(agent, subscribe, cameFrom);
+    this.#tasks.compare(agent, subscribe, cameFrom);
     this.#ping(agent);
     this.#offering.allocate([agent]);
   }
@@ -151,101 +150,6 @@ export class AgentLife {
     cluster.removeAgent(agent);
     registry.removeAgentSoon(agent.id);
     this.#tellOfLoss(agent.id);
-  }
-
-  /** A task is kept as unreachable where the framework may see it again. */
-  #compareTasks(agent: Agent, subscribe: AgentSubscribe, cameFrom: "new" | "registered" | "recovered" | "away"): void {
-    const infos = new Map((subscribe.frameworks ?? []).map((info) => [info.id?.value, info]));
-    const listed = new Set<TaskRecord>();
-    const shutDown = new Set<string>();
-    for (const theirs of subscribe.tasks ?? []) {
-      const frameworkId = theirs.framework_id.value;
-      if (this.#frameworks.isRemoved(frameworkId)) {
-        shutDown.add(frameworkId);
-        continue;
-      }
-      const info = infos.get(frameworkId);
-      const framework =
-        this.#context.cluster.frameworks.get(frameworkId) ??
-        (info === undefined ? undefined : this.#frameworks.recover(info));
-      if (framework === undefined) {
-        this.#context.log.error({ event: "task_of_unknown_framework", agentId: agent.id, frameworkId });
-        continue;
-      }
-      const task = this.#adopt(agent, framework, theirs, cameFrom === "away");
-      if (task !== undefined) listed.add(task);
-    }
-    for (const frameworkId of shutDown) this.#frameworks.shutdownOn(agent, frameworkId);
-    this.#askAfter(
-      agent,
-      [...agent.tasks].filter((task) => !listed.has(task)),
-    );
-  }
-
-  #adopt(agent: Agent, framework: Framework, theirs: AgentTask, wasAway: boolean): TaskRecord | undefined {
-    const { cluster, log } = this.#context;
-    const id = theirs.task.task_id.value;
-    const known = framework.tasks.get(id);
-    if (known?.agentId === agent.id) {
-      cluster.setTaskState(known, theirs.state);
-      if (isTerminal(known.state)) agent.kills.delete(known);
-      return known;
-    }
-    if (known !== undefined) {
-      // The id was given to another task meanwhile: this one must not run beside it.
-      log.warn({ event: "task_twice", taskId: id, agents: [known.agentId, agent.id] });
-      tellAgent(agent, {
-        type: "KILL_TASK",
-        kill_task: { framework_id: { value: framework.id }, task_id: { value: id } },
-      });
-      return undefined;
-    }
-    const wasDeclaredLost =
-      (framework.unreachableTasks.get(id)?.state ?? framework.completedTasks.findLast(hasId(id))?.state) ===
-      "TASK_LOST";
-    const role = theirs.task.resources?.find((one) => one.allocation_info?.role !== undefined)?.allocation_info?.role;
-    const task = newTask(
-      theirs.task,
-      { framework, agentId: agent.id, role: role ?? framework.info.role ?? "*" },
-      theirs.state,
-    );
-    if (theirs.latest_status !== undefined) {
-      cluster.recordStatus(task, theirs.latest_status);
-      task.forwarded = { state: theirs.latest_status.state, uuid: theirs.latest_status.uuid };
-    }
-    cluster.addTask(task);
-    if (isTerminal(task.state)) return task;
-    if (wasDeclaredLost) {
-      log.info({ event: "task_killed_on_return", taskId: id, agentId: agent.id });
-      this.#updates.order(agent, task);
-    } else if (wasAway) {
-      this.#updates.say(framework, {
-        taskId: id,
-        agentId: agent.id,
-        state: theirs.state,
-        reason: "REASON_AGENT_REREGISTERED",
-        message: "Unreachable agent re-reregistered",
-        latest: theirs.latest_status,
-      });
-    }
-    return task;
-  }
-
-  #askAfter(agent: Agent, tasks: readonly TaskRecord[]): void {
-    if (tasks.length === 0) return;
-    tellAgent(agent, {
-      type: "RECONCILE",
-      reconcile: {
-        tasks: tasks.map((task) => {
-          const framework = this.#context.cluster.frameworks.get(task.frameworkId);
-          return {
-            framework_id: { value: task.frameworkId },
-            task_id: task.info.task_id,
-            partition_aware: framework !== undefined && isPartitionAware(framework),
-          };
-        }),
-      },
-    });
   }
 
   /** It was declared unreachable between the two halves of its subscription. */
@@ -421,8 +325,4 @@ interface Loss {
   readonly message: string;
   readonly unreachableSinceMs?: number;
   readonly keep?: "unreachable";
-}
-
-function hasId(id: string): (task: TaskRecord) => boolean {
-  return (task) => task.info.task_id.value === id;
 }

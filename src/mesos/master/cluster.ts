@@ -172,6 +172,17 @@ export class Cluster {
       trimOldest(framework.unreachableTasks, this.#limits.unreachableTasks);
       return;
     }
+    this.#complete(framework, task);
+  }
+
+  /** An unreachable task that its agent came back without: it is no more. */
+  concludeUnreachable(framework: Framework, task: TaskRecord): void {
+    invariant(framework.unreachableTasks.delete(task.info.task_id.value), "the task was unreachable");
+    if (!isTerminal(task.state)) task.state = "TASK_GONE";
+    this.#complete(framework, task);
+  }
+
+  #complete(framework: Framework, task: TaskRecord): void {
     framework.completedTasks.push(task);
     if (framework.completedTasks.length > this.#limits.completedTasks) framework.completedTasks.shift();
   }
