@@ -1,0 +1,174 @@
+/**
+ * `calicoctl`: Calico's command line, classic and modern words in one program. Picks the command by its first words and
+ * turns what went wrong into the stream, text and exit code that family of commands has always used.
+ */
+
+import { type Clock, systemClock } from "../base/clock.ts";
+import { BadInput, describeError, OperationError } from "../base/errors.ts";
+import { silentLog } from "../base/log.ts";
+import type { Role, RoleIo } from "../base/role.ts";
+import { configFilePath, resolveEndpoints } from "../store/connection-settings.ts";
+import { connectEtcd } from "../store/etcd-client.ts";
+import type { Store } from "../store/store.ts";
+import { type CalicoctlContext, type Command, CommandFailure, paragraph, UsageError } from "./calicoctl/command.ts";
+import { get, getUsage } from "./calicoctl/get.ts";
+import { ipamShow, ipamUsage } from "./calicoctl/ipam-show.ts";
+import { profile } from "./calicoctl/profile.ts";
+import { profileHelp } from "./calicoctl/profile-usage.ts";
+import { version, versionUsage } from "./calicoctl/version.ts";
+
+/** How long a command waits for a store that does not answer. */
+const storeTimeoutMs = 5_000;
+
+interface Entry {
+  readonly run: Command;
+  readonly help: string;
+  readonly family: "classic" | "modern";
+}
+
+const commands: Readonly<Record<string, Entry>> = {
+  profile: { run: profile, help: profileHelp, family: "classic" },
+  get: { run: get, help: getUsage, family: "modern" },
+  "ipam show": { run: ipamShow, help: ipamUsage, family: "modern" },
+  version: { run: version, help: versionUsage, family: "modern" },
+};
+
+/** Words of the classic, modern and seed releases that will be answered later. */
+const notBuiltYet: ReadonlySet<string> = new Set(
+  "status node container endpoint pool bgp ipam checksystem diags config create apply replace delete patch label validate convert datastore cluster reset master group ipv4 ipv6 launch run ps".split(
+    " ",
+  ),
+);
+
+const help = `calicoctl: networks, profiles and addresses of Margay, in the words of Calico's calicoctl
+
+Usage: calicoctl [--store=URL[,URL...]] [-c FILE] COMMAND [ARGUMENTS]
+
+Commands:
+  profile     show, add and remove profiles, their rules and tags
+  get         show resources: calicoctl get workloadendpoints --all-namespaces
+  ipam show   how much of the address pools is used, by whom an address is held
+  version     of this program and of the cluster
+
+"calicoctl COMMAND --help" tells more. The store is found by --store, else ETCD_ENDPOINTS or ETCD_AUTHORITY (each first
+with the prefix CALICO_), else ${configFilePath}, else http://127.0.0.1:2379.
+`;
+
+export const role: Role = { summary: "Calico's command line", run: (argv, io) => runCalicoctl(argv, io) };
+
+export interface CalicoctlOptions {
+  readonly clock?: Clock;
+  /** For tests: another way to the store. */
+  readonly openStore?: (endpoints: readonly string[]) => Promise<Store>;
+}
+
+export async function runCalicoctl(
+  argv: readonly string[],
+  io: RoleIo,
+  options: CalicoctlOptions = {},
+): Promise<number> {
+  const { flags, words } = readGlobalFlags(argv);
+  const [first, second] = words;
+  if (flags === undefined) return usageFailure(io, `${words.join(" ")}\n\n${help}`);
+  if (first === undefined || first === "--help" || first === "-h" || first === "help") {
+    io.stdout(help);
+    return 0;
+  }
+  const name = Object.hasOwn(commands, `${first} ${second}`) ? `${first} ${second}` : first;
+  const entry = Object.hasOwn(commands, name) ? commands[name] : undefined;
+  if (entry === undefined) {
+    const built = Object.keys(commands).join(", ");
+    const what = notBuiltYet.has(first)
+      ? `"${words.slice(0, 2).join(" ")}" is not built yet`
+      : `unknown command "${first}"`;
+    return usageFailure(io, `calicoctl: ${what}; there are: ${built}\n`);
+  }
+  const args = words.slice(name.split(" ").length);
+  if (args.includes("--help") || args.includes("-h")) {
+    io.stdout(entry.help);
+    return 0;
+  }
+  const clock = options.clock ?? systemClock;
+  const open =
+    options.openStore ??
+    ((endpoints) => connectEtcd({ endpoints, clock, log: silentLog, callTimeoutMs: storeTimeoutMs }));
+  let opened: Promise<Store> | undefined;
+  const context: CalicoctlContext = {
+    io,
+    clock,
+    store: async () => {
+      opened ??= open(resolveEndpoints(flags.store, io.env, flags.config));
+      return opened;
+    },
+  };
+  try {
+    return await entry.run(context, args);
+  } catch (error) {
+    return sayWhy(error, io, entry, words);
+  } finally {
+    if (opened !== undefined) await (await opened.catch(() => undefined))?.[Symbol.asyncDispose]();
+  }
+}
+
+function sayWhy(error: unknown, io: RoleIo, { family }: Entry, words: readonly string[]): number {
+  if (error instanceof UsageError) return usageFailure(io, error.usage);
+  if (error instanceof CommandFailure) {
+    io[error.stream](error.message);
+    return 1;
+  }
+  if (error instanceof OperationError && error.code === "STORE_UNAVAILABLE") {
+    const problem = `Error accessing etcd (${describeError(error)}).  Is etcd running?`;
+    if (family === "classic") io.stdout(paragraph(`${words.slice(0, 3).join(" ")}: ${problem}`));
+    else io.stderr(`${problem}\n`);
+    return 1;
+  }
+  if (error instanceof BadInput || error instanceof OperationError) {
+    io[family === "classic" ? "stdout" : "stderr"](`${describeError(error)}\n`);
+    if (error instanceof OperationError && error.remedy !== undefined) io.stderr(`  ${error.remedy}\n`);
+    return 1;
+  }
+  throw error;
+}
+
+function usageFailure(io: RoleIo, text: string): number {
+  io.stderr(text);
+  return 1;
+}
+
+interface GlobalFlags {
+  readonly store: string | undefined;
+  readonly config: string | undefined;
+}
+
+const flagsWithValue: Readonly<Record<string, "store" | "config" | "ignored">> = {
+  "--store": "store",
+  "-c": "config",
+  "--config": "config",
+  "-l": "ignored",
+  "--log-level": "ignored",
+  "--context": "ignored",
+};
+
+/** Flags of all commands, wherever they stand; without flags in the answer: what is wrong with them. */
+function readGlobalFlags(argv: readonly string[]): { flags: GlobalFlags | undefined; words: readonly string[] } {
+  const values: { store?: string; config?: string; ignored?: string } = {};
+  const words: string[] = [];
+  for (let at = 0; at < argv.length; at++) {
+    const word = argv[at] ?? "";
+    if (word === "--") {
+      words.push(...argv.slice(at));
+      break;
+    }
+    const [flag = "", ...rest] = word.split("=");
+    const meaning = Object.hasOwn(flagsWithValue, flag) ? flagsWithValue[flag] : undefined;
+    if (word === "--allow-version-mismatch") continue;
+    if (meaning === undefined) {
+      words.push(word);
+      continue;
+    }
+    const value = rest.length > 0 ? rest.join("=") : argv[++at];
+    if (value === undefined) return { flags: undefined, words: [`calicoctl: ${flag} needs a value`] };
+    values[meaning] = value;
+  }
+  return { flags: { store: values.store, config: values.config }, words };
+}

@@ -1,0 +1,49 @@
+/** What each calicoctl command gets and how it says that it cannot go on. */
+
+import type { Clock } from "../../base/clock.ts";
+import type { RoleIo } from "../../base/role.ts";
+import type { Store } from "../../store/store.ts";
+
+export interface CalicoctlContext {
+  readonly io: RoleIo;
+  readonly clock: Clock;
+  /** Opens the store on first use; commands that need none never ask for it. */
+  store(): Promise<Store>;
+}
+
+/** Answers the exit code. */
+export type Command = (context: CalicoctlContext, args: readonly string[]) => Promise<number>;
+
+/** The words do not fit: the usage goes to standard error, exit code 1. */
+export class UsageError extends Error {
+  readonly usage: string;
+
+  constructor(usage: string) {
+    super("the arguments do not match the usage");
+    this.usage = usage;
+  }
+}
+
+/** One message and exit code 1: classic commands print it on standard output, modern ones on standard error. */
+export class CommandFailure extends Error {
+  readonly stream: "stdout" | "stderr";
+
+  constructor(stream: "stdout" | "stderr", message: string) {
+    super(message);
+    this.stream = stream;
+  }
+}
+
+/** Wrapped at 80 columns and followed by an empty line, as classic calicoctl prints longer messages. */
+export function paragraph(text: string): string {
+  const lines: string[] = [];
+  let line = "";
+  for (const part of text.split(/(?<=\s)(?=\S)/)) {
+    if ((line + part).trimEnd().length > 80 && line !== "") {
+      lines.push(line.trimEnd());
+      line = "";
+    }
+    line += part;
+  }
+  return `${[...lines, line.trimEnd()].join("\n")}\n\n`;
+}

@@ -1,0 +1,201 @@
+/** The kinds `get` knows: their other names and what their tables show (calicoctl.md 4.6). */
+
+import { z } from "zod";
+import type { Kind } from "../../model/kinds.ts";
+import { userPolicyName } from "../../model/policy-resource.ts";
+import type { AnyResource } from "../../model/resource.ts";
+
+export interface KindView {
+  readonly kind: Kind;
+  /** Lower case. */
+  readonly aliases: readonly string[];
+  readonly columns: readonly string[];
+  readonly wide: readonly string[];
+  readonly cell: (resource: AnyResource, column: string) => string;
+}
+
+const texts = z.array(z.string()).catch([]);
+const text = z.union([z.string(), z.number(), z.boolean()]).transform(String).catch("");
+const record = z.record(z.string(), z.unknown()).catch({});
+const cutAt = 80;
+
+/** A member of the spec, whatever it is, as text. */
+function member(resource: AnyResource, ...path: readonly string[]): string {
+  const holder = path.slice(0, -1).reduce((value, name) => record.parse(value[name]), record.parse(resource.spec));
+  return text.parse(holder[path.at(-1) ?? ""]);
+}
+
+function members(resource: AnyResource, name: string): string {
+  const joined = texts.parse(record.parse(resource.spec)[name]).join(",");
+  return joined.length > cutAt ? `${joined.slice(0, cutAt - 3)}...` : joined;
+}
+
+function orderOf(resource: AnyResource): string {
+  return member(resource, "order") || "<nil>";
+}
+
+function labelsOf(resource: AnyResource): string {
+  const labels = Object.entries(record.parse(record.parse(resource.spec).labelsToApply));
+  return labels
+    .map(([name, value]) => `${name}=${value}`)
+    .sort()
+    .join(",");
+}
+
+const policyView = (kind: "GlobalNetworkPolicy" | "NetworkPolicy", aliases: readonly string[]): KindView => ({
+  kind,
+  aliases,
+  columns: ["NAME", "TIER"],
+  wide: ["NAME", "TIER", "ORDER", "SELECTOR"],
+  cell: (resource, column) => {
+    if (column === "NAME") return userPolicyName(resource.metadata);
+    if (column === "TIER") return member(resource, "tier") || "default";
+    return column === "ORDER" ? orderOf(resource) : member(resource, "selector");
+  },
+});
+
+const workload = (resource: AnyResource): string =>
+  member(resource, "pod") || member(resource, "containerID") || member(resource, "workload");
+
+const endpointView: KindView = {
+  kind: "WorkloadEndpoint",
+  aliases: ["workloadendpoint", "workloadendpoints", "wep", "weps"],
+  columns: ["WORKLOAD", "NODE", "NETWORKS", "INTERFACE"],
+  wide: ["NAME", "WORKLOAD", "NODE", "NETWORKS", "INTERFACE", "PROFILES", "NATS"],
+  cell: (resource, column) => {
+    switch (column) {
+      case "NAME":
+        return resource.metadata.name;
+      case "WORKLOAD":
+        return workload(resource);
+      case "NODE":
+        return member(resource, "node");
+      case "NETWORKS":
+        return members(resource, "ipNetworks");
+      case "INTERFACE":
+        return member(resource, "interfaceName");
+      case "PROFILES":
+        return members(resource, "profiles");
+      default:
+        return "";
+    }
+  },
+};
+
+const poolView: KindView = {
+  kind: "IPPool",
+  aliases: ["ippool", "ippools", "ipp", "ipps", "pool", "pools"],
+  columns: ["NAME", "CIDR", "SELECTOR"],
+  wide: ["NAME", "CIDR", "NAT", "IPIPMODE", "VXLANMODE", "DISABLED", "DISABLEBGPEXPORT", "SELECTOR", "ASSIGNMENTMODE"],
+  cell: (resource, column) => {
+    switch (column) {
+      case "NAME":
+        return resource.metadata.name;
+      case "CIDR":
+        return member(resource, "cidr");
+      case "SELECTOR":
+        return member(resource, "nodeSelector") || "all()";
+      case "NAT":
+        return member(resource, "natOutgoing") || "false";
+      case "IPIPMODE":
+        return member(resource, "ipipMode") || "Never";
+      case "VXLANMODE":
+        return member(resource, "vxlanMode") || "Never";
+      case "DISABLED":
+        return member(resource, "disabled") || "false";
+      case "DISABLEBGPEXPORT":
+        return member(resource, "disableBGPExport") || "false";
+      default:
+        return member(resource, "assignmentMode") || "Automatic";
+    }
+  },
+};
+
+const nodeView: KindView = {
+  kind: "Node",
+  aliases: ["node", "nodes", "no", "nos"],
+  columns: ["NAME"],
+  wide: ["NAME", "ASN", "IPV4", "IPV6"],
+  cell: (resource, column) => {
+    if (column === "NAME") return resource.metadata.name;
+    if (column === "ASN") return member(resource, "bgp", "asNumber") || "(64512)";
+    return member(resource, "bgp", column === "IPV4" ? "ipv4Address" : "ipv6Address");
+  },
+};
+
+const named =
+  (cell: (resource: AnyResource, column: string) => string) =>
+  (resource: AnyResource, column: string): string =>
+    column === "NAME" ? resource.metadata.name : cell(resource, column);
+
+export const kindViews: readonly KindView[] = [
+  endpointView,
+  poolView,
+  nodeView,
+  policyView("GlobalNetworkPolicy", ["globalnetworkpolicy", "globalnetworkpolicies", "gnp", "gnps"]),
+  policyView("NetworkPolicy", ["networkpolicy", "networkpolicies", "policy", "policies", "np", "nps", "pol", "pols"]),
+  {
+    kind: "Profile",
+    aliases: ["profile", "profiles", "pro", "pros"],
+    columns: ["NAME"],
+    wide: ["NAME", "LABELS"],
+    cell: named(labelsOf),
+  },
+  {
+    kind: "Tier",
+    aliases: ["tier", "tiers"],
+    columns: ["NAME", "ORDER"],
+    wide: ["NAME", "ORDER"],
+    cell: named(orderOf),
+  },
+  {
+    kind: "GlobalNetworkSet",
+    aliases: ["globalnetworkset", "globalnetworksets", "gnetsets"],
+    columns: ["NAME"],
+    wide: ["NAME", "NETS"],
+    cell: named((resource) => members(resource, "nets")),
+  },
+  {
+    kind: "NetworkSet",
+    aliases: ["networkset", "networksets", "netsets"],
+    columns: ["NAME"],
+    wide: ["NAME", "NETS"],
+    cell: named((resource) => members(resource, "nets")),
+  },
+  {
+    kind: "IPReservation",
+    aliases: ["ipreservation", "ipreservations", "reservation", "reservations"],
+    columns: ["NAME"],
+    wide: ["NAME", "CIDRS"],
+    cell: named((resource) => members(resource, "reservedCIDRs")),
+  },
+  {
+    kind: "HostEndpoint",
+    aliases: ["hostendpoint", "hostendpoints", "hep", "heps"],
+    columns: ["NAME", "NODE"],
+    wide: ["NAME", "NODE", "INTERFACE", "IPS", "PROFILES"],
+    cell: named((resource, column) => {
+      if (column === "NODE") return member(resource, "node");
+      if (column === "INTERFACE") return member(resource, "interfaceName");
+      return members(resource, column === "IPS" ? "expectedIPs" : "profiles");
+    }),
+  },
+  {
+    kind: "ClusterInformation",
+    aliases: ["clusterinformation", "clusterinformations", "clusterinfo", "clusterinfos"],
+    columns: ["NAME", "CLUSTERGUID", "CLUSTERTYPE", "CALICOVERSION", "DATASTOREREADY"],
+    wide: ["NAME", "CLUSTERGUID", "CLUSTERTYPE", "CALICOVERSION", "DATASTOREREADY"],
+    cell: named((resource, column) => {
+      const fields: Readonly<Record<string, string>> = {
+        CLUSTERGUID: "clusterGUID",
+        CLUSTERTYPE: "clusterType",
+        CALICOVERSION: "calicoVersion",
+      };
+      return member(resource, fields[column] ?? "datastoreReady");
+    }),
+  },
+];
+
+export function viewOf(word: string): KindView | undefined {
+  return kindViews.find(({ aliases }) => aliases.includes(word.toLowerCase()));
+}
