@@ -12,6 +12,9 @@ export interface AgentFlags {
   readonly master: string;
   readonly ip: string;
   readonly port: number;
+  /** What others are told instead of `ip` and `port`. */
+  readonly advertise_ip: string | undefined;
+  readonly advertise_port: number | undefined;
   readonly hostname: string | undefined;
   readonly work_dir: string;
   readonly resources: string | undefined;
@@ -57,6 +60,8 @@ const defaults: Readonly<Record<string, string>> = {
 };
 
 const optional: readonly string[] = [
+  "advertise_ip",
+  "advertise_port",
   "attributes",
   "default_container_dns",
   "docker_config",
@@ -69,14 +74,8 @@ const optional: readonly string[] = [
 
 /** Of Mesos' agent; taken without effect. */
 const ignored: ReadonlySet<string> = new Set([
-  "advertise_ip",
-  "advertise_port",
   "agent_features",
-  "authenticate_http_executors",
-  "authenticate_http_readonly",
-  "authenticate_http_readwrite",
   "cgroups_hierarchy",
-  "cgroups_limit_swap",
   "cgroups_root",
   "container_disk_watch_interval",
   "container_logger",
@@ -84,7 +83,6 @@ const ignored: ReadonlySet<string> = new Set([
   "docker_mesos_image",
   "docker_registry",
   "docker_store_dir",
-  "enforce_container_disk_quota",
   "executor_environment_variables",
   "executor_reregistration_timeout",
   "fetcher_cache_dir",
@@ -118,7 +116,17 @@ const ignored: ReadonlySet<string> = new Set([
   "version",
 ]);
 
-const known: ReadonlySet<string> = new Set([...Object.keys(defaults), ...optional, ...ignored]);
+/** Of Mesos' agent, promising protection this agent does not give: refused unless switched off. */
+const missing: ReadonlySet<string> = new Set([
+  "authenticate_http_executors",
+  "authenticate_http_readonly",
+  "authenticate_http_readwrite",
+  "cgroups_limit_swap",
+  "enforce_container_disk_quota",
+  "enforce_container_ports",
+]);
+
+const known: ReadonlySet<string> = new Set([...Object.keys(defaults), ...optional, ...ignored, ...missing]);
 
 export function parseAgentFlags(
   argv: readonly string[],
@@ -126,6 +134,8 @@ export function parseAgentFlags(
 ): AgentFlags {
   const given = { ...fromEnvironment(env), ...fromWords(argv) };
   const all: Readonly<Record<string, string | undefined>> = { ...defaults, ...given };
+  const promised = [...missing].find((name) => (all[name] ?? "false") !== "false");
+  if (promised !== undefined) throw new BadInput(`--${promised}`, "is not supported by this agent", `--no-${promised}`);
   const text = (name: string): string => all[name] ?? "";
   const maybe = (name: string): string | undefined => (all[name] === "" ? undefined : all[name]);
   const duration = (name: string): number => parseDuration(text(name), `--${name}`);
@@ -137,7 +147,10 @@ export function parseAgentFlags(
   return {
     master,
     ip: text("ip"),
-    port: parsePort(text("port")),
+    port: parsePort("--port", text("port")),
+    advertise_ip: maybe("advertise_ip"),
+    advertise_port:
+      maybe("advertise_port") === undefined ? undefined : parsePort("--advertise_port", text("advertise_port")),
     hostname: maybe("hostname"),
     work_dir: text("work_dir"),
     resources: maybe("resources"),
@@ -194,7 +207,7 @@ function fromWords(argv: readonly string[]): Record<string, string> {
     if (!known.has(name))
       throw new BadInput(`--${found[1]}`, "is not a flag of the agent", "one of: margay agent --help");
     if (found[2] !== undefined) given[name] = found[2];
-    else if (defaults[name] === "true" || defaults[name] === "false") given[name] = "true";
+    else if (defaults[name] === "true" || defaults[name] === "false" || missing.has(name)) given[name] = "true";
     else {
       const next = argv[at + 1];
       const valueFollows = next !== undefined && !next.startsWith("--");
@@ -216,9 +229,9 @@ function fromEnvironment(env: Readonly<Record<string, string | undefined>>): Rec
   return given;
 }
 
-function parsePort(text: string): number {
+function parsePort(flag: string, text: string): number {
   const port = Number(text);
-  if (!/^\d{1,5}$/.test(text) || port > 65_535) throw new BadInput("--port", `"${text}" is not a port`, "0 to 65535");
+  if (!/^\d{1,5}$/.test(text) || port > 65_535) throw new BadInput(flag, `"${text}" is not a port`, "0 to 65535");
   return port;
 }
 
@@ -248,6 +261,7 @@ Runs tasks as Docker containers on this host for a Mesos master.
   --master=ADDRESS                  master, or several with commas
   --ip=ADDRESS                      where this agent listens and is found (default 127.0.0.1)
   --port=PORT                       (default 5051)
+  --advertise_ip=ADDRESS, --advertise_port=PORT   what others are told instead
   --hostname=NAME                   (default the machine's name)
   --work_dir=DIR                    state and sandboxes (default /var/lib/mesos)
   --resources=TEXT                  cpus:4;mem:4096;disk:10000;ports:[31000-32000] (default what the machine has)

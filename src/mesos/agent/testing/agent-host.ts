@@ -50,6 +50,7 @@ export class AgentHost implements AsyncDisposable {
     this.engine = new DockerEngine({ clock: systemClock, host: `unix://${this.folder}/docker.sock` });
   }
 
+  /** The fake master listens on 5050; the agent is told so unless a flag says otherwise. */
   static async create(options: { readonly dockerFlags?: readonly string[] } = {}): Promise<AgentHost> {
     const host = new AgentHost(options);
     try {
@@ -57,7 +58,7 @@ export class AgentHost implements AsyncDisposable {
       run("ip", "-n", host.#namespace, "link", "set", "lo", "up");
       await host.startDocker();
       await host.#importImage();
-      host.#master = host.#spawn(
+      host.#master = host.spawn(
         [process.execPath, join(import.meta.dir, "fake-master.ts"), host.#control, "5050"],
         "master",
       );
@@ -90,7 +91,7 @@ export class AgentHost implements AsyncDisposable {
     // dockerd raises a machine-wide kernel setting unless it cannot.
     const prepare =
       "mount --make-rprivate / && mount --bind /proc/sys/kernel /proc/sys/kernel && mount -o remount,bind,ro /proc/sys/kernel";
-    this.#dockerd = this.#spawn(["unshare", "-m", "sh", "-c", `${prepare} && exec "$@"`, "sh", ...words], "dockerd");
+    this.#dockerd = this.spawn(["unshare", "-m", "sh", "-c", `${prepare} && exec "$@"`, "sh", ...words], "dockerd");
     await until("dockerd answers", async () => (await this.engine.info()).ServerVersion !== "");
   }
 
@@ -103,8 +104,9 @@ export class AgentHost implements AsyncDisposable {
   /** The flags stay for the next start. */
   async startAgent(...flags: readonly string[]): Promise<void> {
     if (flags.length > 0) this.#agentFlags = flags;
+    const other = this.#agentFlags.some((flag) => flag.startsWith("--master="));
     const before = (await this.calls()).filter((call) => call.type === "SUBSCRIBE").length;
-    this.#agent = this.#spawn(
+    this.#agent = this.spawn(
       [
         ...[process.execPath, join(sourceRoot, "src/main.ts"), "agent", "--master=http://127.0.0.1:5050"],
         ...["--ip=127.0.0.1", "--port=5051", `--work_dir=${this.workDirectory}`, "--hostname=host1"],
@@ -115,6 +117,7 @@ export class AgentHost implements AsyncDisposable {
     );
     await until("the agent subscribes", async () => {
       if (this.#agent?.exitCode != null) throw new Error(`the agent ended: ${this.log("agent")}`);
+      if (other) return (await this.fetch("http://127.0.0.1:5051/health")).status === 200;
       return (await this.calls()).filter((call) => call.type === "SUBSCRIBE").length > before;
     });
   }
@@ -125,7 +128,7 @@ export class AgentHost implements AsyncDisposable {
     return this.#agent?.exitCode ?? null;
   }
 
-  log(name: "agent" | "dockerd" | "master"): string {
+  log(name: string): string {
     return readFileSync(join(this.folder, `${name}.log`), "utf8").slice(-3_000);
   }
 
@@ -273,7 +276,8 @@ export class AgentHost implements AsyncDisposable {
     return fetch(`http://control${path}`, { ...init, unix: this.#control } as BunFetchRequestInit);
   }
 
-  #spawn(words: readonly string[], name: string): Bun.Subprocess {
+  /** A program inside the host's network; its output goes to NAME.log. Ended with the host. */
+  spawn(words: readonly string[], name: string): Bun.Subprocess {
     const log = Bun.file(join(this.folder, `${name}.log`));
     if (!existsSync(join(this.folder, `${name}.log`))) writeFileSync(join(this.folder, `${name}.log`), "");
     return Bun.spawn(
