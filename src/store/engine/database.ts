@@ -62,7 +62,8 @@ export class EngineDatabase {
   }
 
   rollback(): void {
-    this.#run("ROLLBACK");
+    // After some errors (disk full, I/O) SQLite has rolled back by itself.
+    if (this.#db.inTransaction) this.#run("ROLLBACK");
   }
 
   meta(name: string): number | undefined {
