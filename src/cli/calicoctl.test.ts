@@ -280,7 +280,7 @@ test("a store that does not answer is named, in both families of commands", asyn
   const classic = await call("profile p rule show", {}, unreachable);
   expect(classic.code).toBe(1);
   expect(classic.stdout.replaceAll("\n", " ")).toContain("Is etcd running?");
-  expect(classic.stdout).toContain("profile p rule: Error accessing etcd (no answer from http://127.0.0.1:2379).");
+  expect(classic.stdout).toContain("profile: Error accessing etcd (no answer from http://127.0.0.1:2379).");
   const modern = await call("get nodes", {}, unreachable);
   expect([modern.code, modern.stdout]).toEqual([1, ""]);
   expect(modern.stderr).toContain("no answer from http://127.0.0.1:2379");

@@ -118,7 +118,7 @@ function sayWhy(error: unknown, io: RoleIo, { family }: Entry, words: readonly s
   }
   if (error instanceof OperationError && error.code === "STORE_UNAVAILABLE") {
     const problem = `Error accessing etcd (${describeError(error)}).  Is etcd running?`;
-    if (family === "classic") io.stdout(paragraph(`${words.slice(0, 3).join(" ")}: ${problem}`));
+    if (family === "classic") io.stdout(paragraph(`${words[0]}: ${problem}`));
     else io.stderr(`${problem}\n`);
     return 1;
   }

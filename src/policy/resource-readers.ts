@@ -21,11 +21,11 @@ import {
 import { absentOr, decode } from "../model/resource.ts";
 import type { Selector } from "../model/selector/selector.ts";
 import {
-  decodeWorkloadEndpoint,
   forcedLabels,
   namespaceLabel,
   networksOf,
   serviceAccountLabel,
+  WorkloadEndpoint,
 } from "../model/workload-endpoint.ts";
 import type { RuleListId } from "./enforcement.ts";
 import type { LabelSource } from "./label-index.ts";
@@ -51,7 +51,7 @@ export interface Endpoint extends Labelled {
 
 /** @throws BadInput */
 export function readEndpoint(key: string, text: string): Endpoint {
-  const document = decodeWorkloadEndpoint(text, key);
+  const document = decode(WorkloadEndpoint, text, key);
   const { metadata, spec } = document;
   if (spec.interfaceName === undefined) throw new BadInput(`${key}: spec.interfaceName`, "is missing", "a name");
   const addresses = networksOf(document, key);
