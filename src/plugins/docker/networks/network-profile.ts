@@ -3,35 +3,19 @@
  * name where v3 allows that; otherwise the name is normalised as upstream's converter does and the profile remembers the
  * network's own name (reference/calico-datastore.md 7.2, 7.3).
  */
-import { createHash } from "node:crypto";
-import { isLabelKey, isResourceName } from "../../../model/names.ts";
+import { classicNameAnnotation, normalizedName } from "../../../model/normalized-name.ts";
 import { networkProfile, type Profile } from "../../../model/profile.ts";
 import type { NewObject } from "../../../model/resource.ts";
 
-export const CLASSIC_NAME_ANNOTATION = "margay.io/classic-name";
-/** A tag is a label key: at most 63 characters after the optional prefix. */
-const NAME_LENGTH_MAX = 63;
-const HASH_LENGTH = 8;
-
 export function profileNameOf(network: string): string {
-  const normal = network
-    .toLowerCase()
-    .replaceAll("/", ".")
-    .replaceAll(/[^a-z0-9.-]/g, "-")
-    .replaceAll(/[-.]*\.[-.]*/g, ".")
-    .replaceAll(/-+/g, "-")
-    .replaceAll(/^[-.]+|[-.]+$/g, "");
-  if (normal === network && isResourceName(network) && isLabelKey(network)) return network;
-  const hash = createHash("sha1").update(network).digest("hex").slice(0, HASH_LENGTH);
-  const start = normal.slice(0, NAME_LENGTH_MAX - HASH_LENGTH - 1).replaceAll(/[-.]+$/g, "");
-  return start === "" ? `network-${hash}` : `${start}-${hash}`;
+  return normalizedName(network);
 }
 
 export function newNetworkProfile(network: string, stamp: NewObject): Profile {
   const name = profileNameOf(network);
   const profile = networkProfile(name, stamp);
   if (name === network) return profile;
-  return { ...profile, metadata: { ...profile.metadata, annotations: { [CLASSIC_NAME_ANNOTATION]: network } } };
+  return { ...profile, metadata: { ...profile.metadata, annotations: { [classicNameAnnotation]: network } } };
 }
 
 /** True while nobody has changed its rules or labels: only then may it go with its network. */
