@@ -38,6 +38,15 @@ export class Launcher {
 
   /** Answers when to come back. Only within exclusive(). */
   async place(launches: readonly LaunchStep[], waits: readonly WaitStep[]): Promise<number> {
+    try {
+      return await this.#place(launches, waits);
+    } catch (error) {
+      this.#book.askAgain();
+      throw error;
+    }
+  }
+
+  async #place(launches: readonly LaunchStep[], waits: readonly WaitStep[]): Promise<number> {
     const { clock, state, connection, queue } = this.#engine;
     this.#updateQueue(launches, waits);
     if (!connection.connected) return Number.POSITIVE_INFINITY;

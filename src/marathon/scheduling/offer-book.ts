@@ -6,6 +6,9 @@
 import type { Clock } from "../../base/clock.ts";
 import type { Offer } from "../../mesos/protocol/offer.ts";
 
+/** A wish that stays is asked for again: what was declined may have become enough without anybody saying so. */
+const reviveAgainMs = 30_000;
+
 export interface OfferBookOptions {
   readonly clock: Clock;
   readonly gatherMs: number;
@@ -58,10 +61,20 @@ export class OfferBook {
 
   /** @param wish describes what is wanted; empty for nothing. A new wish wants to see offers that were declined before. */
   demand(wish: string): OfferDemand {
-    if (wish === this.#askedFor) return { kind: "nothing" };
+    const nowMs = this.#options.clock.nowMs();
+    if (wish === this.#askedFor) {
+      if (wish === "") return { kind: "nothing" };
+      const againMs = this.#lastReviveMs + reviveAgainMs;
+      return againMs <= nowMs ? { kind: "revive" } : { kind: "later", atMs: againMs };
+    }
     if (wish === "") return { kind: "suppress" };
     const atMs = this.#lastReviveMs + this.#options.reviveIntervalMinMs;
-    return atMs <= this.#options.clock.nowMs() ? { kind: "revive" } : { kind: "later", atMs };
+    return atMs <= nowMs ? { kind: "revive" } : { kind: "later", atMs };
+  }
+
+  /** Something was lost on the way from offer to launch: look at everything again. */
+  askAgain(): void {
+    this.#askedFor = undefined;
   }
 
   /** The call has been accepted by the master. */
