@@ -163,7 +163,6 @@ export class Agent {
     for (const saved of await this.#checkpoint.loadRuns(this.#agentId)) {
       const frameworkId = saved.ids.frameworkId;
       this.#frameworks.set(frameworkId, saved.framework);
-      if (saved.completed) continue;
       const run = this.#openRun(saved.ids, saved.task, saved.updates, saved.kill);
       log.info({ event: "task-recovered", task: saved.task.task_id.value, state: run.updates.state });
       this.#start(run);

@@ -47,7 +47,6 @@ export interface SavedRun {
   readonly task: TaskInfo;
   readonly updates: readonly UpdateRecord[];
   readonly kill: KillRequest | undefined;
-  readonly completed: boolean;
 }
 
 export class Checkpoint {
@@ -118,6 +117,7 @@ export class Checkpoint {
     await writeDurably(this.#directory.sentinel(ids), "");
   }
 
+  /** Runs that are not complete. */
   async loadRuns(agentId: string): Promise<readonly SavedRun[]> {
     const runs: SavedRun[] = [];
     for (const frameworkId of await names(this.#directory.frameworks(agentId))) {
@@ -139,7 +139,8 @@ export class Checkpoint {
 
   async #loadRun(ids: RunIds, framework: FrameworkInfo): Promise<SavedRun | undefined> {
     const [taskId] = await names(join(this.#directory.run(ids), "tasks"));
-    if (taskId === undefined) return undefined;
+    const completed = (await readIfThere(this.#directory.sentinel(ids))) !== undefined;
+    if (taskId === undefined || completed) return undefined;
     const path = this.#directory.taskInfo(ids, taskId);
     // Without task.info the task was never accepted: the master will ask after it.
     const text = await readIfThere(path);
@@ -154,8 +155,7 @@ export class Checkpoint {
     const killText = await readIfThere(this.#directory.killRequest(ids));
     const kill =
       killText === undefined ? undefined : this.#parse(killDocument, killText, this.#directory.killRequest(ids));
-    const completed = (await readIfThere(this.#directory.sentinel(ids))) !== undefined;
-    return { ids, framework, task, updates, kill, completed };
+    return { ids, framework, task, updates, kill };
   }
 
   async #latestId(): Promise<string | undefined> {
