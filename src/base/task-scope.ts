@@ -14,7 +14,11 @@ export class TaskScope implements AsyncDisposable {
   constructor(name: string, signal?: AbortSignal) {
     this.name = name;
     if (signal?.aborted) this.#controller.abort(signal.reason);
-    signal?.addEventListener("abort", () => this.#controller.abort(signal.reason), { once: true });
+    // Taken off again when this scope stops: the parent may live for ever.
+    signal?.addEventListener("abort", () => this.#controller.abort(signal.reason), {
+      once: true,
+      signal: this.#controller.signal,
+    });
   }
 
   get signal(): AbortSignal {
