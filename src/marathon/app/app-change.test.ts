@@ -1,3 +1,5 @@
+/** What app documents of every generation become, and what is refused with which words. */
+
 import { expect, test } from "bun:test";
 import { Refusal } from "../refusal.ts";
 import { defaultSettings } from "../settings.ts";

@@ -1,3 +1,5 @@
+/** Which places instances get, what they take there, and what Mesos is asked to run. */
+
 import { expect, test } from "bun:test";
 import fc from "fast-check";
 import type { Offer } from "../../mesos/protocol/offer.ts";

@@ -1,3 +1,5 @@
+/** The planner as tables of given and steps, and as properties on random clusters. */
+
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import type { App } from "../app/app.ts";

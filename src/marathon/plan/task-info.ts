@@ -65,11 +65,12 @@ function commandInfo(app: App, variables: Readonly<Record<string, string>>): Com
           })),
         }),
     ...(app.user === undefined ? {} : { user: app.user }),
+    // The task's own shell, inside its container: Mesos' word for `/bin/sh -c value`.
+    shell: app.cmd !== undefined,
     ...(app.cmd !== undefined
-      ? { shell: true, value: app.cmd }
+      ? { value: app.cmd }
       : // Of an image the arguments go to its entrypoint; without one the first of them is what is executed.
         {
-          shell: false,
           ...(docker || app.args?.[0] === undefined ? {} : { value: app.args[0] }),
           ...(app.args === undefined ? {} : { arguments: app.args }),
         }),
@@ -157,7 +158,7 @@ function healthCheck(app: App, check: AppHealthCheck, instance: Instance): Healt
   const port = listeningPort(app, check, instance);
   return {
     ...(kind === "COMMAND"
-      ? { type: "COMMAND" as const, command: { shell: true, value: check.command?.value ?? "" } }
+      ? { type: "COMMAND" as const, command: { value: check.command?.value ?? "" } }
       : kind === "TCP"
         ? { type: "TCP" as const, tcp: { port, protocol: check.ipProtocol } }
         : {
