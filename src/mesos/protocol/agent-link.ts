@@ -122,7 +122,10 @@ export type AgentEvent =
       readonly type: "MESSAGE";
       readonly message: { readonly framework_id: FrameworkID; readonly executor_id: ExecutorID; readonly data: string };
     }
-  /** New FrameworkInfo of a framework with tasks here (name, failover_timeout, capabilities may have changed). */
+  /**
+   * The scheduler of a framework with tasks here has subscribed (again), with this FrameworkInfo. Updates of it that are
+   * not acknowledged are sent again at once: what was forwarded meanwhile reached nobody.
+   */
   | { readonly type: "UPDATE_FRAMEWORK"; readonly update_framework: { readonly framework: FrameworkInfo } }
   /** This agent id may not come back (marked gone): kill all tasks, forget the id, exit or subscribe anew without id. */
   | { readonly type: "SHUTDOWN"; readonly shutdown: { readonly message: string } }
