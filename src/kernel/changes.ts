@@ -3,7 +3,8 @@
  * Reading is a few non-blocking receives; nothing is decided here. Netlink keeps the order of events, so the last event
  * about an object is its state.
  */
-import { delAddress } from "./interface-addresses.ts";
+import type { IpAddress } from "../base/addresses.ts";
+import { delAddress, parseAddress } from "./interface-addresses.ts";
 import { delLink, type Link, newLink, parseLink } from "./links.ts";
 import { attributesIn, type Message, textOf } from "./netlink/message.ts";
 import { type NetlinkSocket, netlinkNetfilter, netlinkRoute, NetlinkSocket as Socket } from "./netlink/socket.ts";
@@ -15,7 +16,7 @@ export type Change =
   | { readonly kind: "link-gone"; readonly index: number; readonly name: string }
   | { readonly kind: "route" | "route-gone"; readonly route: Route }
   /** The kernel drops routes with an address or a link without telling about each. */
-  | { readonly kind: "address-gone" }
+  | { readonly kind: "address-gone"; readonly address: IpAddress }
   | { readonly kind: "table"; readonly family: number; readonly table: string }
   /** Some events did not fit the socket's buffer: believe nothing. */
   | { readonly kind: "lost"; readonly source: "links-and-routes" | "nftables" };
@@ -90,7 +91,10 @@ export class ChangeFeed implements Disposable {
         const parsed = parseRoute(message);
         if (parsed?.protocol !== this.#protocol) continue;
         changes.push({ kind: message.type === newRoute ? "route" : "route-gone", route: parsed.route });
-      } else if (message.type === delAddress) changes.push({ kind: "address-gone" });
+      } else if (message.type === delAddress) {
+        const parsed = parseAddress(message);
+        if (parsed !== undefined) changes.push({ kind: "address-gone", address: parsed.address });
+      }
     }
     return changes;
   }

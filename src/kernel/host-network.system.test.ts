@@ -232,6 +232,25 @@ test("a chain's hash reads back as written, and as nothing when somebody touched
   expect(chainHash(chain, [])).toBe("empty");
 });
 
+test("a chain can be tried out without a trace", () => {
+  using namespace = new TestNamespace("contract", { enter: true });
+  using network = LinuxHostNetwork.open(options);
+  const chain = { name: "in/policy.a" };
+  const good = {
+    matches: [{ match: "address-in-set", side: "source", family: 6, set: "a6-x" }],
+    actions: [
+      { do: "log", prefix: "x: ", perSecond: 1 },
+      { do: "jump", chain: "elsewhere" },
+    ],
+  } as const;
+  expect(network.acceptsChain(chain, [good])).toBe(true);
+  const impossible = { matches: [], actions: [{ do: "dispatch", direction: "in", map: "none" }] } as const;
+  expect(network.acceptsChain(chain, [good, impossible])).toBe(false);
+  expect(namespace.must("nft", "list", "ruleset")).toBe("");
+  network.commit([{ op: "add-table" }]);
+  expect(namespace.must("nft", "list", "tables")).toContain("margay");
+});
+
 test("changes of others are reported, our own are not, and a lost event is admitted", () => {
   using namespace = new TestNamespace("contract", { enter: true });
   using network = LinuxHostNetwork.open({ ...options, eventBufferBytes: 64 * 1024 });

@@ -20,7 +20,7 @@ import { createVeth, deleteLink, type Link, type LinkChange, listLinks, setLink,
 import { attributesIn, textOf } from "./netlink/message.ts";
 import { NetlinkSocket, netlinkNetfilter, netlinkRoute } from "./netlink/socket.ts";
 import { Libnftables } from "./nftables/libnftables.ts";
-import type { Operation } from "./nftables/ruleset.ts";
+import type { ChainSpec, Operation, RuleSpec } from "./nftables/ruleset.ts";
 import { NftTable, type TableReadBack } from "./nftables/tables.ts";
 import { attribute, nfgenmsg, nfgenmsgBytes, nft } from "./nftables/wire.ts";
 import { listRoutes, putRoute, type Route, removeRoute } from "./routes.ts";
@@ -42,6 +42,8 @@ export interface HostNetwork extends Disposable {
   writeSetting(setting: Setting, value: string): void;
   forgetFlows(addresses: readonly IpAddress[]): number;
   commit(operations: readonly Operation[]): void;
+  /** Whether the kernel can do what such a chain says; changes nothing. */
+  acceptsChain(chain: ChainSpec, rules: readonly RuleSpec[]): boolean;
   readTable(): TableReadBack | undefined;
   /** What others changed since the last call. */
   changes(): readonly Change[];
@@ -146,6 +148,10 @@ export class LinuxHostNetwork implements HostNetwork {
     const { learned, changes } = this.#feed.learnOwnPort(this.#options.table);
     this.#missed.push(...changes);
     this.#ownPortKnown = learned && operations.some(({ op }) => op !== "add-elements" && op !== "delete-elements");
+  }
+
+  acceptsChain(chain: ChainSpec, rules: readonly RuleSpec[]): boolean {
+    return this.#table.acceptsChain(chain, rules);
   }
 
   readTable(): TableReadBack | undefined {

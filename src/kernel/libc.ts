@@ -22,7 +22,6 @@ const library = dlopen("libc.so.6", {
   close: { args: ["i32"], returns: "i32" },
   open: { args: ["ptr", "i32", "i32"], returns: "i32" },
   setns: { args: ["i32", "i32"], returns: "i32" },
-  unshare: { args: ["i32"], returns: "i32" },
   __errno_location: { args: [], returns: "ptr" },
 });
 
@@ -154,8 +153,4 @@ const cloneNewnet = 0x40000000;
 
 export function setNetworkNamespace(descriptor: number): void {
   if (symbols.setns(descriptor, cloneNewnet) < 0) throw kernelError("enter a network namespace", errnoName(errno()));
-}
-
-export function unshareNetworkNamespace(): void {
-  if (symbols.unshare(cloneNewnet) < 0) throw kernelError("make a network namespace", errnoName(errno()));
 }

@@ -1,5 +1,5 @@
 /**
- * Links (interfaces): list, create veth pairs, bridges and dummies, change, delete. rtnetlink(7), struct ifinfomsg.
+ * Links (interfaces): list, create veth pairs, change, delete. rtnetlink(7), struct ifinfomsg.
  */
 import { BadInput } from "../base/errors.ts";
 import type { InterfaceName } from "../base/names.ts";
@@ -29,8 +29,6 @@ export interface VethSpec {
   readonly mac?: string;
   readonly peerMac?: string;
   readonly alias?: string;
-  /** The peer is born in the network namespace of this process. */
-  readonly peerProcess?: number;
 }
 
 export const newLink = 16;
@@ -41,7 +39,6 @@ const infoBytes = 16;
 const iflaAddress = 1;
 const iflaIfname = 3;
 const iflaMtu = 4;
-const iflaMaster = 10;
 const iflaLinkinfo = 18;
 const iflaNetNsPid = 19;
 const iflaIfalias = 20;
@@ -94,7 +91,6 @@ export function createVeth(socket: NetlinkSocket, spec: VethSpec): void {
         writer.nest(vethInfoPeer, () => {
           ifinfo(writer, 0, 0, 0);
           end(writer, spec.peerName, spec.peerMac);
-          if (spec.peerProcess !== undefined) writer.attributeU32(iflaNetNsPid, spec.peerProcess);
         }),
       );
     });
@@ -103,21 +99,11 @@ export function createVeth(socket: NetlinkSocket, spec: VethSpec): void {
   if (spec.alias !== undefined) setLink(socket, spec.name, { alias: spec.alias });
 }
 
-export function createLink(socket: NetlinkSocket, name: InterfaceName, kind: "bridge" | "dummy"): void {
-  socket.request(`create ${kind} ${name}`, newLink, flag.create | flag.exclusive, (writer) => {
-    ifinfo(writer, 0, 0, 0);
-    writer.attributeText(iflaIfname, name);
-    writer.nest(iflaLinkinfo, () => writer.attribute(iflaInfoKind, Buffer.from(kind)));
-  });
-}
-
 export interface LinkChange {
   readonly up?: boolean;
   readonly mtu?: number;
   readonly mac?: string;
   readonly alias?: string;
-  /** Index of the bridge to join; 0 leaves it. */
-  readonly masterIndex?: number;
   /** Moves the interface into the network namespace of this process. */
   readonly intoProcess?: number;
 }
@@ -131,7 +117,6 @@ export function setLink(socket: NetlinkSocket, name: string, change: LinkChange)
     if (change.mtu !== undefined) writer.attributeU32(iflaMtu, change.mtu);
     if (change.mac !== undefined) writer.attribute(iflaAddress, macBytes(change.mac));
     if (change.alias !== undefined) writer.attribute(iflaIfalias, Buffer.from(change.alias));
-    if (change.masterIndex !== undefined) writer.attributeU32(iflaMaster, change.masterIndex);
     if (change.intoProcess !== undefined) writer.attributeU32(iflaNetNsPid, change.intoProcess);
   });
 }

@@ -13,6 +13,7 @@ function load() {
   return dlopen("libnftables.so.1", {
     nft_ctx_new: { args: ["u32"], returns: "ptr" },
     nft_ctx_free: { args: ["ptr"], returns: "void" },
+    nft_ctx_set_dry_run: { args: ["ptr", "bool"], returns: "void" },
     nft_ctx_buffer_output: { args: ["ptr"], returns: "i32" },
     nft_ctx_buffer_error: { args: ["ptr"], returns: "i32" },
     nft_ctx_get_output_buffer: { args: ["ptr"], returns: "ptr" },
@@ -58,6 +59,20 @@ export class Libnftables implements Disposable {
         retry: "backoff",
       });
     return output;
+  }
+
+  /** Would the kernel take it? It looks at everything and commits nothing. */
+  accepts(commands: string): boolean {
+    this.#symbols.nft_ctx_set_dry_run(this.#context, true);
+    try {
+      this.run(commands);
+      return true;
+    } catch (error) {
+      if (error instanceof OperationError && error.code === "NFT_REFUSED") return false;
+      throw error;
+    } finally {
+      this.#symbols.nft_ctx_set_dry_run(this.#context, false);
+    }
   }
 
   [Symbol.dispose](): void {

@@ -10,7 +10,7 @@ import type { NetlinkSocket } from "../netlink/socket.ts";
 import { canSendDirectly, readElements, sendElements } from "./elements.ts";
 import type { Libnftables } from "./libnftables.ts";
 import { renderRule, renderTransaction } from "./render.ts";
-import type { ChainSpec, ElementOperation, Operation, RuleSpec, SetElement, SetKind } from "./ruleset.ts";
+import type { ChainSpec, ElementOperation, Operation, RuleSpec, SetElement, SetKind, SetSpec } from "./ruleset.ts";
 import { attribute, familyInet, nfgenmsg, nfgenmsgBytes, nft, setFlag } from "./wire.ts";
 
 /** What is in the kernel. */
@@ -43,6 +43,11 @@ export class NftTable {
       return;
     }
     this.#library.run(renderTransaction(this.name, operations));
+  }
+
+  /** Whether the kernel can do what such a chain says; its own table, other chains and sets play no part. */
+  acceptsChain(chain: ChainSpec, rules: readonly RuleSpec[]): boolean {
+    return this.#library.accepts(renderTransaction(`${this.name}-trial`, trialOperations(chain, rules)));
   }
 
   /** Undefined when there is no such table. */
@@ -106,6 +111,28 @@ export class NftTable {
       throw error;
     }
   }
+}
+
+/** The chain alone in a table, with all it refers to there and empty. */
+function trialOperations(chain: ChainSpec, rules: readonly RuleSpec[]): Operation[] {
+  const sets = rules.flatMap(({ matches }) =>
+    matches.flatMap((match): SetSpec[] => {
+      if (match.match === "address-in-set") return [{ name: match.set, kind: `addresses${match.family}` }];
+      if (match.match === "interface-source-in-set")
+        return [{ name: match.set, kind: `interface-addresses${match.family}` }];
+      return match.match === "interface-in-set" ? [{ name: match.set, kind: "interfaces" }] : [];
+    }),
+  );
+  const targets = rules.flatMap(({ actions }) =>
+    actions.flatMap((action) => (action.do === "jump" || action.do === "goto" ? [action.chain] : [])),
+  );
+  return [
+    { op: "add-table" },
+    ...sets.map((set): Operation => ({ op: "add-set", set })),
+    ...targets.map((name): Operation => ({ op: "add-chain", chain: { name } })),
+    { op: "add-chain", chain },
+    ...ruleOperations(chain, rules),
+  ];
 }
 
 function isElementOperation(operation: Operation): operation is ElementOperation {

@@ -11,6 +11,7 @@ import { kernelError } from "../libc.ts";
 import type { Link, LinkChange, VethSpec } from "../links.ts";
 import { renderRule, renderTransaction } from "../nftables/render.ts";
 import {
+  type ChainSpec,
   type Operation,
   type RuleSpec,
   type SetElement,
@@ -52,6 +53,8 @@ export class FakeNetwork implements HostNetwork {
   readonly neighbours = new Set<string>();
   readonly forgotten: IpAddress[] = [];
   commits = 0;
+  /** Rules this kernel cannot do. */
+  incapableOf: (rule: RuleSpec) => boolean = () => false;
 
   constructor() {
     this.#links.set("lo", { ...bareLink("lo", 1), up: true, peer: "" });
@@ -147,9 +150,15 @@ export class FakeNetwork implements HostNetwork {
       for (const operation of operations) table = applyOperation(table, operation);
       for (const [name, { rules }] of table?.chains ?? [])
         for (const rule of rules) if (table !== undefined) checkReferences(table, name, rule);
+      if (operations.some((operation) => operation.op === "add-rule" && this.incapableOf(operation.rule)))
+        refuse("the kernel lacks a feature");
       this.#table = table;
       this.commits++;
     });
+  }
+
+  acceptsChain(_chain: ChainSpec, rules: readonly RuleSpec[]): boolean {
+    return !rules.some((rule) => this.incapableOf(rule));
   }
 
   readTable(): TableReadBack | undefined {

@@ -2,7 +2,7 @@
  * Network namespaces for tests: made under a name of their own, entered by the test's thread, gone afterwards with
  * whatever runs in them. Fails loudly without root: a system test that cannot run is a failed test.
  */
-import { readdirSync, readlinkSync } from "node:fs";
+import { existsSync, readdirSync, readlinkSync } from "node:fs";
 import { type InterfaceName, parseInterfaceName } from "../../base/names.ts";
 import { NetworkNamespace } from "../namespaces.ts";
 
@@ -18,6 +18,7 @@ export class TestNamespace implements Disposable {
   /** @param options.enter the thread is inside until disposal: one such namespace at a time, disposed last. */
   constructor(part: string, options: { enter?: boolean } = {}) {
     if (process.getuid?.() !== 0) throw new Error("system tests of the network need root");
+    sweepLeftovers();
     this.name = `mgtest-${part}-${process.pid}-${counter++}`;
     this.path = `/run/netns/${this.name}`;
     runOrThrow(["ip", "netns", "add", this.name]);
@@ -83,6 +84,18 @@ export async function eventually(
 
 export function interfaceNamed(text: string): InterfaceName {
   return parseInterfaceName(text);
+}
+
+let swept = false;
+
+/** Namespaces of test processes that were killed. */
+function sweepLeftovers(): void {
+  if (swept || !existsSync("/run/netns")) return;
+  swept = true;
+  for (const name of readdirSync("/run/netns")) {
+    const owner = /^mgtest-.*-(\d+)-\d+$/.exec(name)?.[1];
+    if (owner !== undefined && !existsSync(`/proc/${owner}`)) runOrThrow(["ip", "netns", "delete", name]);
+  }
 }
 
 function runOrThrow(words: string[]): void {

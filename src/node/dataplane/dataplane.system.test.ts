@@ -185,6 +185,47 @@ test(
   timeoutMs,
 );
 
+test(
+  "the legacy iptables' FORWARD policy is answered too, and a closed host keeps its containers out",
+  async () => {
+    await using host = new TestHost("dp");
+    let attention = 0;
+    await using dataplane = await host.open({
+      endpointToHost: "drop",
+      onNeedsApply: () => attention++,
+      watchEveryMs: 10,
+    });
+    const { a, b } = await threeContainers(host, dataplane);
+    host.namespace.must("iptables-legacy", "-P", "FORWARD", "DROP");
+    expect(pings(b, web)).toBe(false);
+    await eventually("the change is noticed", () => attention > 0);
+    await dataplane.apply();
+    expect(pings(b, web)).toBe(true);
+    // Closed to what they begin, open to what the host begins.
+    expect(pings(a, hostAddress)).toBe(false);
+    expect(pings(host.namespace, web)).toBe(true);
+    expect(pings(a, outside)).toBe(true);
+    await dataplane.removeEverything();
+    expect(host.namespace.must("iptables-legacy", "-S", "FORWARD").trim()).toBe("-P FORWARD DROP");
+  },
+  timeoutMs,
+);
+
+test(
+  "the host answers ARP for the gateway, not for a container's own address, and needs no default route for it",
+  async () => {
+    await using host = new TestHost("dp");
+    await using dataplane = await host.open();
+    const { a } = await threeContainers(host, dataplane);
+    expect(host.namespace.must("ip", "route", "show", "default")).toBe("");
+    const arping = ["busybox", "arping", "-c", "1", "-w", "1", "-I", "eth0"];
+    expect(a.run([...arping, "169.254.1.1"]).stdout).toContain("Received 1 response");
+    // Duplicate address detection must find the address free.
+    expect(a.run([...arping, "-D", web]).exitCode).toBe(0);
+  },
+  timeoutMs,
+);
+
 /** A container of some other bridge on this host, none of ours. */
 function bridgeContainer(host: TestHost): TestNamespace {
   const namespace = host.extra("bridged");

@@ -222,6 +222,29 @@ test("drift that no event told of is found by the timer, repaired and counted", 
   expect(dataplane.counters.driftFound).toBe(2);
 });
 
+test("rules this kernel cannot do close their own list and hold up nothing else, until they change", async () => {
+  const network = newNetwork();
+  const dataplane = await open(network);
+  describe(dataplane);
+  dataplane.setInSync();
+  await dataplane.apply();
+  network.incapableOf = ({ actions }) => actions.some((action) => action.do === "log");
+  dataplane.ruleList("profile/logs", { inbound: [rule("log"), rule("allow")], outbound: [rule("allow")] });
+  dataplane.endpoint("/test/1", endpointOf("1", "10.65.0.1", ["profile/logs"]));
+  dataplane.ruleList("profile/net", { inbound: [rule("allow")], outbound: [] });
+  await expect(dataplane.apply()).rejects.toMatchObject({ code: "DATAPLANE_INCOMPLETE", retry: "backoff" });
+  await expect(dataplane.apply()).rejects.toThrow("refuses");
+  await dataplane.apply();
+  expect(dataplane.refusedChains).toEqual(["in/profile/logs"]);
+  expect(network.text()).toContain("rule in/profile/logs 1 counter drop");
+  expect(network.text()).toContain("rule out/profile/logs 1 accept");
+  expect(network.text()).toContain("rule in/profile/net 1 accept");
+  dataplane.ruleList("profile/logs", { inbound: [rule("allow")], outbound: [rule("allow")] });
+  await dataplane.apply();
+  expect(network.text()).toContain("rule in/profile/logs 1 accept");
+  expect(dataplane.refusedChains).toEqual([]);
+});
+
 test("removing everything leaves only what was not ours", async () => {
   const network = newNetwork();
   const before = network.text();

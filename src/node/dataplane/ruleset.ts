@@ -10,7 +10,13 @@ import { type Cidr, type IpAddress, ipFamily, networkAddress, prefixLength } fro
 import type { InterfaceName } from "../../base/names.ts";
 import { Tracker } from "../../base/tracker.ts";
 import { CoveredNetworks } from "../../kernel/nftables/networks.ts";
-import { interfaceAddressKey, type Operation, type RuleSpec, type Verdict } from "../../kernel/nftables/ruleset.ts";
+import {
+  type ChainSpec,
+  interfaceAddressKey,
+  type Operation,
+  type RuleSpec,
+  type Verdict,
+} from "../../kernel/nftables/ruleset.ts";
 import { chainHash, ruleOperations, type TableReadBack } from "../../kernel/nftables/tables.ts";
 import type { EndpointEnforcement, RuleList, RuleListId, SetId } from "../../policy/enforcement.ts";
 import { type BaseChainOptions, baseChains, type ChainContent, fixedSets } from "./base-chains.ts";
@@ -55,6 +61,8 @@ export class Ruleset {
   readonly #bySet = new Map<SetId, Set<ChainNode>>();
   readonly #addressSets = new Map<SetId, AddressSet>();
   readonly #programmed = new Map<InterfaceName, Programmed>();
+  /** Chains the kernel cannot do, with the hash of what it refused: closed until they say something else. */
+  readonly #refused = new Map<string, string>();
   #tableExists = false;
 
   constructor(options: BaseChainOptions) {
@@ -292,6 +300,7 @@ export class Ruleset {
     this.#dirty.delete(node);
     for (const list of node.dependsOn) deleteFrom(this.#byList, list, node);
     this.#chains.want(node.name, undefined);
+    this.#refused.delete(node.name);
     this.#setReferencesOf(node, [], []);
   }
 
@@ -364,7 +373,32 @@ export class Ruleset {
     if (this.#sets.wants(set)) this.#sets.wantElement(set, key, visible ? { key } : undefined);
   };
 
-  #wantChain(content: ChainContent): void {
+  /**
+   * Finds the chains of endpoints that make the kernel refuse the transaction, and closes them, so that one of them does
+   * not hold up all others. @returns the names of those found now.
+   */
+  closeRefused(accepts: (chain: ChainSpec, rules: readonly RuleSpec[]) => boolean): string[] {
+    const found: string[] = [];
+    for (const [name, { hash, ...content }] of [...this.#chains.pendingPuts]) {
+      if (this.#baseNames.has(name) || accepts(content.chain, content.rules)) continue;
+      this.#refused.set(name, hash);
+      this.#wantChain(content);
+      found.push(name);
+    }
+    return found;
+  }
+
+  /** Chains that drop because the kernel cannot do what they should say. */
+  get refusedChains(): Iterable<string> {
+    return this.#refused.keys();
+  }
+
+  #wantChain(wanted: ChainContent): void {
+    const { name } = wanted.chain;
+    const wantedHash = chainHash(wanted.chain, wanted.rules);
+    const closed = this.#refused.get(name) === wantedHash;
+    if (!closed) this.#refused.delete(name);
+    const content = closed ? { ...wanted, rules: [dropRule("the kernel cannot do this")] } : wanted;
     const hash = chainHash(content.chain, content.rules);
     this.#chains.want(content.chain.name, { ...content, hash });
   }

@@ -1,0 +1,65 @@
+/** What passes cost and found, as plain numbers for metrics and benches. */
+import type { Clock } from "../../base/clock.ts";
+
+/** Numbers that only grow. */
+export interface DataplaneCounters {
+  applies: number;
+  failures: number;
+  resyncs: number;
+  filterTransactions: number;
+  filterOperations: number;
+  routeWrites: number;
+  flowsForgotten: number;
+  /** What read-backs found different from what had been confirmed: each one is somebody's interference, or our bug. */
+  driftFound: number;
+}
+
+export function newCounters(): DataplaneCounters {
+  return {
+    applies: 0,
+    failures: 0,
+    resyncs: 0,
+    filterTransactions: 0,
+    filterOperations: 0,
+    routeWrites: 0,
+    flowsForgotten: 0,
+    driftFound: 0,
+  };
+}
+
+export type ApplyStep = "read" | "filter" | "interfaces" | "flows" | "routes" | "forward";
+/** Milliseconds. */
+export type ApplyTimings = Readonly<Record<ApplyStep | "total", number>>;
+
+export const noTimings: ApplyTimings = { read: 0, filter: 0, interfaces: 0, flows: 0, routes: 0, forward: 0, total: 0 };
+
+/** Runs the steps of one pass; one that fails does not stop the others. */
+export class PassSteps {
+  readonly #clock: Clock;
+  readonly #timings: Record<ApplyStep | "total", number> = { ...noTimings };
+  readonly #startMs: number;
+  #stepMs: number;
+  readonly failures: unknown[] = [];
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+    this.#startMs = clock.monotonicMs();
+    this.#stepMs = this.#startMs;
+  }
+
+  /** @param work throws, or answers what failed of several things it did. */
+  async run(step: ApplyStep, work: () => readonly unknown[] | Promise<readonly unknown[]>): Promise<void> {
+    try {
+      this.failures.push(...(await work()));
+    } catch (error) {
+      this.failures.push(error);
+    }
+    const nowMs = this.#clock.monotonicMs();
+    this.#timings[step] = nowMs - this.#stepMs;
+    this.#stepMs = nowMs;
+  }
+
+  timings(): ApplyTimings {
+    return { ...this.#timings, total: this.#clock.monotonicMs() - this.#startMs };
+  }
+}

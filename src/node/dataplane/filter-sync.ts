@@ -1,0 +1,64 @@
+/** Brings the packet filter to what the ruleset wants: in steps, or as a whole where no steps lead there. */
+import { describeError, OperationError } from "../../base/errors.ts";
+import type { Log } from "../../base/log.ts";
+import type { HostNetwork } from "../../kernel/host-network.ts";
+import type { DataplaneCounters } from "./apply-measures.ts";
+import type { BaseChainOptions } from "./base-chains.ts";
+import { Ruleset } from "./ruleset.ts";
+
+/** Once is bad luck (somebody changed the table meanwhile); the second time the fault is looked for in our rules. */
+const failuresBeforeDoubt = 2;
+
+export class FilterSync {
+  readonly ruleset: Ruleset;
+  readonly #network: HostNetwork;
+  readonly #counters: DataplaneCounters;
+  readonly #log: Log;
+  #failuresInRow = 0;
+
+  constructor(options: { base: BaseChainOptions; network: HostNetwork; counters: DataplaneCounters; log: Log }) {
+    this.ruleset = new Ruleset(options.base);
+    this.#network = options.network;
+    this.#counters = options.counters;
+    this.#log = options.log;
+  }
+
+  /** @returns how many beliefs were wrong. */
+  readBack(): number {
+    const before = this.ruleset.pendingCount;
+    return Math.max(0, this.ruleset.observed(this.#network.readTable()) - before);
+  }
+
+  /** One transaction. @param inSync what nobody wants is removed. */
+  apply(inSync: boolean): void {
+    const replace = this.ruleset.needsReplacement || (this.#failuresInRow >= failuresBeforeDoubt && inSync);
+    if (replace && !inSync && this.ruleset.tableExists)
+      throw new OperationError(
+        "DATAPLANE_WAITS_FOR_SYNC",
+        "the packet filter of an earlier version is replaced as a whole, once the store has told everything",
+        { retry: "backoff" },
+      );
+    const options = { sweep: inSync, replace };
+    const operations = this.ruleset.transaction(options);
+    if (operations.length > 0) {
+      try {
+        this.#network.commit(operations);
+      } catch (error) {
+        this.#failuresInRow++;
+        this.#closeRefused(error);
+        throw error;
+      }
+      this.#counters.filterTransactions++;
+      this.#counters.filterOperations += operations.length;
+    }
+    this.ruleset.applied(options);
+    this.#failuresInRow = 0;
+  }
+
+  #closeRefused(error: unknown): void {
+    if (this.#failuresInRow < failuresBeforeDoubt) return;
+    if (!(error instanceof OperationError && error.code === "NFT_REFUSED")) return;
+    const chains = this.ruleset.closeRefused((chain, rules) => this.#network.acceptsChain(chain, rules));
+    if (chains.length > 0) this.#log.error({ event: "rules_refused", chains, error: describeError(error) });
+  }
+}

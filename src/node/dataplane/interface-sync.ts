@@ -1,0 +1,179 @@
+/**
+ * Interfaces of endpoints: makes and removes them, gives them their kernel settings, and tells the route plan which of
+ * them is there.
+ */
+import type { IpAddress } from "../../base/addresses.ts";
+import { OperationError } from "../../base/errors.ts";
+import { type InterfaceName, parseInterfaceName } from "../../base/names.ts";
+import type { HostNetwork } from "../../kernel/host-network.ts";
+import { isKernelError } from "../../kernel/libc.ts";
+import type { Link } from "../../kernel/links.ts";
+import type { EndpointEnforcement } from "../../policy/enforcement.ts";
+import { linkAlias } from "./chain-names.ts";
+import { EndpointInterfaces } from "./endpoint-interfaces.ts";
+import { configureInterface, isConfigured } from "./interface-settings.ts";
+import type { RoutePlan } from "./route-plan.ts";
+
+export interface VethRequest {
+  readonly hostName: string;
+  readonly containerName: string;
+  /** Default: that of the interface with the host's address. */
+  readonly mtu?: number;
+  /** Of the container's end. */
+  readonly mac?: string;
+}
+
+export class InterfaceSync {
+  readonly endpoints: EndpointInterfaces;
+  readonly #network: HostNetwork;
+  readonly #plan: RoutePlan;
+  readonly #hostAddress: IpAddress;
+  /** What each interface enforces now. */
+  readonly #enforced = new Map<InterfaceName, EndpointEnforcement>();
+  /** Index of the interface when it was given its settings: a new one under the name needs them anew. */
+  readonly #configured = new Map<string, number>();
+  readonly #toConfigure = new Set<InterfaceName>();
+  #uplinkName: string | undefined;
+
+  constructor(options: { network: HostNetwork; plan: RoutePlan; prefixes: readonly string[]; hostAddress: IpAddress }) {
+    this.#network = options.network;
+    this.#plan = options.plan;
+    this.#hostAddress = options.hostAddress;
+    this.endpoints = new EndpointInterfaces(options.prefixes);
+  }
+
+  get needsApply(): boolean {
+    return this.#toConfigure.size > 0;
+  }
+
+  waitsForSettings(name: InterfaceName): boolean {
+    return this.#toConfigure.has(name);
+  }
+
+  /** @returns what was enforced on the interface before. */
+  enforce(name: InterfaceName, endpoint: EndpointEnforcement | undefined): EndpointEnforcement | undefined {
+    const before = this.#enforced.get(name);
+    if (endpoint === undefined) this.#enforced.delete(name);
+    else this.#enforced.set(name, endpoint);
+    this.#refresh(name);
+    return before;
+  }
+
+  /** A complete list of what is there. */
+  readBack(): void {
+    this.#uplinkName = undefined;
+    for (const name of this.endpoints.linksObserved(this.#network.links())) this.#changed(name);
+    const loopback = this.endpoints.link("lo");
+    if (loopback !== undefined) this.#plan.wantGateway(loopback.index);
+  }
+
+  /** @returns true when routes may have gone that only a read-back can tell: those over gateways. */
+  linkSeen(link: Link): boolean {
+    const lost = !link.up && this.#down(link.name, link.index);
+    for (const name of this.endpoints.linkSeen(link)) this.#changed(name);
+    return lost;
+  }
+
+  /** @returns as linkSeen(). */
+  linkGone(name: string, index: number): boolean {
+    const lost = this.#down(name, index);
+    for (const gone of this.endpoints.linkGone(index)) this.#changed(gone);
+    return lost;
+  }
+
+  addressesChanged(): void {
+    this.#uplinkName = undefined;
+  }
+
+  /** Finds interfaces whose settings somebody has undone. @returns how many. */
+  checkSettings(): number {
+    const undone = [...this.#enforced.keys()].filter(
+      (name) => this.#configured.has(name) && !isConfigured(this.#network, name),
+    );
+    for (const name of undone) {
+      this.#configured.delete(name);
+      this.#refresh(name);
+    }
+    return undone.length;
+  }
+
+  configure(): readonly unknown[] {
+    const failures: unknown[] = [];
+    for (const name of [...this.#toConfigure]) {
+      const endpoint = this.#enforced.get(name);
+      const index = this.endpoints.link(name)?.index;
+      if (endpoint === undefined || index === undefined) continue;
+      try {
+        const hasIpv6 = endpoint.addresses.some((address) => address.includes(":"));
+        configureInterface(this.#network, name, hasIpv6);
+        this.#configured.set(name, index);
+        this.#toConfigure.delete(name);
+      } catch (error) {
+        // Gone meanwhile: its event comes, and with the interface everything else.
+        if (!isKernelError(error, "ENOENT")) failures.push(error);
+      }
+    }
+    return failures;
+  }
+
+  /** Leftovers of a crashed attempt go first; never an interface of another kind. The host's end comes up. */
+  createVeth(request: VethRequest): InterfaceName {
+    const name = parseInterfaceName(request.hostName, "hostName");
+    const peerName = parseInterfaceName(request.containerName, "containerName");
+    for (const end of [name, peerName]) if (this.endpoints.link(end)?.kind === "veth") this.#network.deleteLink(end);
+    const mtu = request.mtu ?? this.#uplinkMtu();
+    this.#network.createVeth({
+      name,
+      peerName,
+      alias: linkAlias,
+      ...(mtu === undefined ? {} : { mtu }),
+      ...(request.mac === undefined ? {} : { peerMac: request.mac }),
+    });
+    try {
+      // Without this an IPv6 address of the interface could not be used for a second after it came up.
+      const duplicateDetection = ["ipv6", "conf", name, "accept_dad"];
+      if (this.#network.readSetting(duplicateDetection) !== undefined)
+        this.#network.writeSetting(duplicateDetection, "0");
+      this.#network.setLink(name, { up: true });
+    } catch (error) {
+      this.#network.deleteLink(name);
+      throw error;
+    }
+    return name;
+  }
+
+  /** No complaint when there is none. */
+  removeVeth(hostName: string): void {
+    const name = parseInterfaceName(hostName, "hostName");
+    if (!this.endpoints.isEndpointName(name))
+      throw new OperationError("NOT_AN_ENDPOINT", `interface ${name} is none of an endpoint`);
+    this.#network.deleteLink(name);
+  }
+
+  /** A container's packets leave the host as they are, so its interface has what the uplink has. */
+  #uplinkMtu(): number | undefined {
+    this.#uplinkName ??= this.#network.linkWithAddress(this.#hostAddress)?.name;
+    return this.#uplinkName === undefined ? undefined : this.endpoints.link(this.#uplinkName)?.mtu;
+  }
+
+  #down(name: string, index: number): boolean {
+    this.#plan.linkGone(index);
+    return this.endpoints.link(name)?.up === true && !this.endpoints.isEndpointName(name);
+  }
+
+  #changed(name: string): void {
+    if (!this.endpoints.isEndpointName(name)) return;
+    if (this.#configured.get(name) !== this.endpoints.link(name)?.index) this.#configured.delete(name);
+    this.#refresh(parseInterfaceName(name));
+  }
+
+  #refresh(name: InterfaceName): void {
+    const endpoint = this.#enforced.get(name);
+    const link = this.endpoints.link(name);
+    const index = link?.up === true ? link.index : undefined;
+    for (const address of endpoint?.addresses ?? []) this.#plan.local(address, name, index);
+    const unconfigured = endpoint !== undefined && index !== undefined && this.#configured.get(name) !== index;
+    if (unconfigured) this.#toConfigure.add(name);
+    else this.#toConfigure.delete(name);
+  }
+}
