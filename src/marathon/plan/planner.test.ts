@@ -427,7 +427,11 @@ test("property: on any cluster, kills are of what exists, once each, and carryin
         const steps = plan(seen, limits, nowMs);
         expect(plan(seen, limits, nowMs)).toEqual(steps);
         const doable = steps.filter(({ kind }) => kind !== "wait");
-        if (doable.length === 0) break;
+        const coming = instances.some(
+          ({ id, condition }) =>
+            ["Staging", "Provisioned"].includes(condition) || (condition === "Running" && health.get(id) !== "healthy"),
+        );
+        if (doable.length === 0 && !coming) break;
         const killed = steps.flatMap((step) =>
           step.kind === "kill" || step.kind === "expunge" ? [step.instance] : [],
         );
