@@ -34,5 +34,9 @@ export const clocked = ["store", "ipam", "policy", "mesos", "marathon"] as const
 export const mayStartProcesses: readonly { readonly path: string; readonly because: string }[] = [
   { path: "src/lab/", because: "the lab is made of processes" },
   { path: "src/cli/", because: "the demo follows a guide of commands" },
+  {
+    path: "src/kernel/iptables.ts",
+    because: "rules in iptables' own tables can only be kept consistent by its programs",
+  },
   { path: "src/mesos/containerizer/fetcher.ts", because: "archives are unpacked by the host's tar, unzip and gunzip" },
 ];

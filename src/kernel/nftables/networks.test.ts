@@ -1,3 +1,4 @@
+/** Which networks of a membership go into an interval set. */
 import { expect, test } from "bun:test";
 import fc from "fast-check";
 import { type Cidr, cidrCovers, ipFamily, parseCidr, prefixLength } from "../../base/addresses.ts";

@@ -1,3 +1,4 @@
+/** The syntax we write, and that nothing handed in can add to it. */
 import { expect, test } from "bun:test";
 import { parseCidr } from "../../base/addresses.ts";
 import { renderRule, renderTransaction } from "./render.ts";

@@ -1,3 +1,4 @@
+/** Rules as the kernel gets them, one case per thing a rule can say. */
 import { expect, test } from "bun:test";
 import { parseCidr } from "../../base/addresses.ts";
 import { renderRule } from "../../kernel/nftables/render.ts";
