@@ -231,6 +231,8 @@ export class Agent {
         const { framework } = event.update_framework;
         if (framework.id === undefined || !this.#frameworks.has(framework.id.value)) return;
         this.#frameworks.set(framework.id.value, framework);
+        // Its scheduler is back: what was forwarded while it was away reached nobody.
+        for (const run of this.#runs.values()) if (run.ids.frameworkId === framework.id.value) run.updates.resend();
         return await this.#checkpoint.saveFramework(this.#agentId ?? "", { ...framework, id: framework.id });
       }
       case "SHUTDOWN":
@@ -308,8 +310,8 @@ export class Agent {
   async #discard(concerns: (run: TaskRun) => boolean): Promise<void> {
     for (const run of [...this.#runs.values()].filter(concerns)) {
       this.#strays.forget(run.ids.frameworkId);
-      await run.kill("shutdown");
       run.updates.close();
+      await run.kill("shutdown");
       await this.#settle(run);
     }
   }
