@@ -3,7 +3,9 @@ import { systemClock } from "../base/clock.ts";
 import { silentLog } from "../base/log.ts";
 import { connectEtcd } from "./etcd-client.ts";
 import type { Store } from "./store.ts";
-import { codeOf, follow, storeContract } from "./testing/store-contract.ts";
+import { codeOf } from "./testing/error-code.ts";
+import { follow } from "./testing/followed-watch.ts";
+import { storeContract } from "./testing/store-contract.ts";
 import { freePort, StoreProcess } from "./testing/store-process.ts";
 
 const kinds = [

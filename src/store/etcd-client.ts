@@ -30,7 +30,7 @@ const callTimeoutDefaultMs = 10_000;
 const retryMinMs = 20;
 const retryMaxMs = 500;
 /** Keys fetched in one message; keeps a big list from standing in everybody's way. */
-const listPageKeys = 10_000;
+const listPageKeys = 5_000;
 const listAttemptsMax = 3;
 
 export async function connectEtcd(options: EtcdClientOptions): Promise<Store> {

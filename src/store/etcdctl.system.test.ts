@@ -196,14 +196,18 @@ function errorOf(stderr: string): string {
 }
 
 function withoutIdentity(text: string): string {
-  return text
-    .replaceAll(/lease \w+/g, "lease ID")
-    .replaceAll(/"(cluster_id|member_id|raft_term)":\d+/g, '"$1":N')
-    .replaceAll(/"(ClusterID|MemberID|RaftTerm)" : \d+/g, '"$1" : N')
-    .replaceAll(/"lease":\d+/g, '"lease":N')
-    .replaceAll(/127\.0\.0\.1:\d+/g, "ADDRESS")
-    .replaceAll(/took = \S+/g, "took = T")
-    .replaceAll(/remaining\(\d+s\)/g, "remaining(N)");
+  return (
+    text
+      .replaceAll(/lease \w+/g, "lease ID")
+      .replaceAll(/"(cluster_id|member_id|raft_term)":\d+/g, '"$1":N')
+      .replaceAll(/"(ClusterID|MemberID|RaftTerm)" : \d+/g, '"$1" : N')
+      .replaceAll(/"lease":\d+/g, '"lease":N')
+      .replaceAll(/127\.0\.0\.1:\d+/g, "ADDRESS")
+      .replaceAll(/took = \S+/g, "took = T")
+      .replaceAll(/remaining\(\d+s\)/g, "remaining(N)")
+      // etcd lists them in no order.
+      .replaceAll(/attached keys\(\[(.*)\]\)/g, (_, keys: string) => `keys ${keys.split(" ").toSorted().join(" ")}`)
+  );
 }
 
 async function readUntil(stream: ReadableStream<Uint8Array>, end: string): Promise<string> {

@@ -7,7 +7,8 @@ import fc from "fast-check";
 import { TestClock } from "../base/clock.ts";
 import { openSqliteStore, type SqliteStore } from "./sqlite-store.ts";
 import type { Compare, KeyValue, Operation, Transaction } from "./store.ts";
-import { codeOf, follow } from "./testing/store-contract.ts";
+import { codeOf } from "./testing/error-code.ts";
+import { follow } from "./testing/followed-watch.ts";
 
 type State = ReadonlyMap<string, KeyValue>;
 

@@ -4,7 +4,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { TestClock } from "../base/clock.ts";
 import { openSqliteStore, type SqliteStore } from "./sqlite-store.ts";
-import { codeOf, follow, storeContract } from "./testing/store-contract.ts";
+import { codeOf } from "./testing/error-code.ts";
+import { follow } from "./testing/followed-watch.ts";
+import { storeContract } from "./testing/store-contract.ts";
 
 const directory = mkdtempSync(join(tmpdir(), "margay-sqlite-store-"));
 afterAll(() => rmSync(directory, { recursive: true }));
@@ -139,4 +141,16 @@ test("a watcher that does not read holds nothing up and is told all when it does
   while (seen < 20_000) seen += (await batches.next()).value?.events.length ?? 0;
   expect(seen).toBe(20_000);
   controller.abort();
+});
+
+test("closing the store ends its watches and refuses calls with STORE_CLOSED", async () => {
+  const store = await openSqliteStore({ path: ":memory:", clock: new TestClock() });
+  await using watch = follow(store, "", 1);
+  await store.put("a", "1");
+  await watch.until((events) => events.length === 1);
+  await store[Symbol.asyncDispose]();
+  await watch.ended();
+  expect(await codeOf(Promise.reject(watch.failure))).toBe("STORE_CLOSED");
+  expect(await codeOf(store.put("a", "2"))).toBe("STORE_CLOSED");
+  expect(await codeOf(store.get("a"))).toBe("STORE_CLOSED");
 });

@@ -258,7 +258,11 @@ export class Engine implements WatchSource, AsyncDisposable {
   async defragment(): Promise<void> {
     await this.#scrubbing;
     this.#refuseIfClosed();
-    this.#db.vacuum();
+    try {
+      this.#db.vacuum();
+    } catch (error) {
+      throw isDiskFull(error) ? refused("noSpace", error) : error;
+    }
     this.#writesUntilSizeCheck = 0;
   }
 

@@ -40,7 +40,7 @@ export interface ClientStream<Request> {
 const pingEveryMs = 10_000;
 const pingTimeoutMs = 5_000;
 const windowBytes = 8 * 1024 * 1024;
-/** A list of 10,000 keys of 1.5 MiB would not fit; one of Margay's is some megabytes. */
+/** A page of the largest values etcd takes would not fit; one of Margay's is some megabytes. */
 const responseMaxBytes = 512 * 1024 * 1024;
 
 export class GrpcChannel {

@@ -54,6 +54,7 @@ const connectionsMax = 10_000;
 const streamsPerConnectionMax = 1_000;
 /** A client that has connected must say something within this time. */
 const firstBytesTimeoutMs = 10_000;
+const keepAliveAfterMs = 30_000;
 const requestsQueuedMax = 1_000;
 const http2Start = Buffer.from("PRI");
 const http1HeadMaxBytes = 8_192;
@@ -168,6 +169,8 @@ export class GrpcServer implements AsyncDisposable {
     this.#sockets.add(socket);
     socket.on("close", () => this.#sockets.delete(socket));
     socket.on("error", (error) => this.#options.log.debug({ event: "socket-error", error: describeError(error) }));
+    // A client whose host vanished must not keep its watchers for ever.
+    socket.setKeepAlive(true, keepAliveAfterMs);
     socket.setTimeout(firstBytesTimeoutMs, () => socket.destroy());
     let read: Buffer = Buffer.alloc(0);
     const onData = (chunk: Buffer) => {

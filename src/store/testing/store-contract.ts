@@ -3,8 +3,9 @@
  * Each test works below a prefix of its own, so that a shared server will do.
  */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { OperationError } from "../../base/errors.ts";
-import type { Store, WatchBatch, WatchEvent } from "../store.ts";
+import type { Store } from "../store.ts";
+import { codeOf, codeOfError, failureOf } from "./error-code.ts";
+import { follow } from "./followed-watch.ts";
 
 export interface ContractSubject extends AsyncDisposable {
   readonly store: Store;
@@ -12,8 +13,6 @@ export interface ContractSubject extends AsyncDisposable {
   /** Lets a lease of this many seconds run out. */
   elapse(seconds: number): Promise<void>;
 }
-
-const waitMaxMs = 10_000;
 
 export function storeContract(name: string, open: () => Promise<ContractSubject>): void {
   describe(`store contract on ${name}`, () => {
@@ -351,81 +350,4 @@ export function storeContract(name: string, open: () => Promise<ContractSubject>
       expect(await failureOf(store.transact({ compare: [], success: [] }, { signal }))).toBe(reason);
     });
   });
-}
-
-/** A watch running beside the test, collecting what it is told. */
-export class FollowedWatch implements AsyncDisposable {
-  readonly batches: WatchBatch[] = [];
-  failure: unknown;
-  readonly #abort = new AbortController();
-  readonly #done: Promise<void>;
-  #wake: () => void = () => undefined;
-
-  constructor(store: Store, prefix: string, fromRevision: number) {
-    this.#done = this.#run(store, prefix, fromRevision);
-  }
-
-  get events(): WatchEvent[] {
-    return this.batches.flatMap((batch) => batch.events);
-  }
-
-  async until(condition: (events: WatchEvent[]) => boolean): Promise<void> {
-    const timeout = AbortSignal.timeout(waitMaxMs);
-    while (!condition(this.events)) {
-      if (this.failure !== undefined) throw this.failure;
-      if (timeout.aborted) throw new Error(`still only ${JSON.stringify(this.events).slice(0, 2_000)}`);
-      await new Promise<void>((resolve) => {
-        this.#wake = resolve;
-        timeout.addEventListener("abort", () => resolve(), { once: true });
-      });
-    }
-  }
-
-  /** Until the watch ended by itself. */
-  async ended(): Promise<void> {
-    const timeout = AbortSignal.timeout(waitMaxMs);
-    const late = new Promise<never>((_, reject) =>
-      timeout.addEventListener("abort", () => reject(new Error("the watch did not end")), { once: true }),
-    );
-    await Promise.race([this.#done, late]);
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    this.#abort.abort();
-    await this.ended();
-  }
-
-  async #run(store: Store, prefix: string, fromRevision: number): Promise<void> {
-    try {
-      for await (const batch of store.watch(prefix, { fromRevision, signal: this.#abort.signal })) {
-        this.batches.push(batch);
-        this.#wake();
-      }
-    } catch (error) {
-      this.failure = error;
-    }
-    this.#wake();
-  }
-}
-
-export function follow(store: Store, prefix: string, fromRevision: number): FollowedWatch {
-  return new FollowedWatch(store, prefix, fromRevision);
-}
-
-export async function failureOf(promise: Promise<unknown>): Promise<unknown> {
-  try {
-    await promise;
-  } catch (error) {
-    return error;
-  }
-  throw new Error("it should have failed");
-}
-
-export async function codeOf(promise: Promise<unknown>): Promise<string> {
-  return codeOfError(await failureOf(promise));
-}
-
-export function codeOfError(error: unknown): string {
-  if (error instanceof OperationError) return error.code;
-  throw error ?? new Error("there was no error");
 }
