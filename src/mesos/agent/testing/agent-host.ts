@@ -8,6 +8,7 @@ import {
   existsSync,
   mkdirSync,
   mkdtempSync,
+  readdirSync,
   readFileSync,
   rmSync,
   symlinkSync,
@@ -245,25 +246,7 @@ export class AgentHost implements AsyncDisposable {
       rmSync(this.folder, { recursive: true, force: true });
       return !existsSync(this.folder);
     });
-    for (const controller of [
-      "cpu,cpuacct",
-      "memory",
-      "pids",
-      "blkio",
-      "cpuset",
-      "devices",
-      "freezer",
-      "systemd",
-      "perf_event",
-      "net_cls,net_prio",
-      "hugetlb",
-      "cpu",
-      "cpuacct",
-      "rdma",
-      "misc",
-      "net_cls",
-      "net_prio",
-    ]) {
+    for (const controller of readdirSync("/sys/fs/cgroup")) {
       tryRun("rmdir", `/sys/fs/cgroup/${controller}/${this.#namespace}`);
     }
   }
