@@ -1,10 +1,17 @@
-/** Checks one container again and again: first after the delay, then an interval after each result. */
+/**
+ * Checks one container again and again: first after the delay, then an interval after each result. While the grace period
+ * lasts and nothing succeeded yet, failures do not count, so it asks more often: a program that is up after 300 ms need
+ * not wait a whole interval to be called healthy.
+ */
 
 import { type Clock, deadline } from "../../../base/clock.ts";
 import type { Log } from "../../../base/log.ts";
 import { type HealthCheck, healthCheckDefaults } from "../../protocol/health-check.ts";
 import { afterResult, type HealthState, healthUnknown } from "./health-state.ts";
 import { type ProbeTarget, probe } from "./probe.ts";
+
+const eagerMinMs = 100;
+const eagerMaxMs = 5_000;
 
 export interface HealthEvent {
   readonly healthy: boolean;
@@ -37,6 +44,8 @@ export async function checkHealth(options: HealthCheckerOptions, signal: AbortSi
       ? healthUnknown
       : { healthy: options.healthyBefore, everHealthy: options.healthyBefore, failures: 0 };
   const startedAtMs = target.report.startedAtMs;
+  const intervalMs = Math.max(eagerMinMs, seconds.interval_seconds * 1_000);
+  let eagerMs = eagerMinMs;
   await clock.sleep(Math.max(0, startedAtMs + seconds.delay_seconds * 1_000 - clock.nowMs()), signal);
   for (;;) {
     const result = await probe(check, target, deadline(clock, seconds.timeout_seconds * 1_000, signal));
@@ -49,7 +58,9 @@ export async function checkHealth(options: HealthCheckerOptions, signal: AbortSi
       await options.onChange({ healthy: result.ok, failures, detail: result.detail, kill: verdict.kill });
     }
     if (verdict.kill) return;
-    await clock.sleep(Math.max(100, seconds.interval_seconds * 1_000), signal);
+    const forgiven = !result.ok && !verdict.tell;
+    await clock.sleep(forgiven ? Math.min(intervalMs, eagerMs) : intervalMs, signal);
+    eagerMs = Math.min(eagerMs * 2, eagerMaxMs);
   }
 }
 
