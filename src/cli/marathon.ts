@@ -2,14 +2,16 @@
 
 import { hostname as machineName } from "node:os";
 import { parseArgs } from "node:util";
+import { Backoff } from "../base/backoff.ts";
 import { systemClock } from "../base/clock.ts";
-import { BadInput, describeError } from "../base/errors.ts";
-import { createLog } from "../base/log.ts";
+import { BadInput, describeError, OperationError } from "../base/errors.ts";
+import { createLog, type Log } from "../base/log.ts";
 import type { Role, RoleIo } from "../base/role.ts";
 import { defaultSettings, type MarathonSettings } from "../marathon/settings.ts";
-import { startMarathon } from "../marathon/start-marathon.ts";
+import { type Marathon, startMarathon } from "../marathon/start-marathon.ts";
 import { resolveEndpoints } from "../store/connection-settings.ts";
 import { connectEtcd } from "../store/etcd-client.ts";
+import type { Store } from "../store/store.ts";
 import { uiRoutes } from "../ui/serve.ts";
 
 const help = `margay marathon: runs applications on a Mesos cluster; Marathon's REST API and web page
@@ -101,36 +103,63 @@ async function runMarathon(argv: readonly string[], io: RoleIo): Promise<number>
     return 112;
   }
   const log = createLog("marathon");
-  const clock = systemClock;
-  await using store = await connectEtcd({ endpoints: resolveEndpoints(values.store, io.env), clock, log });
+  await using store = await connectEtcd({ endpoints: resolveEndpoints(values.store, io.env), clock: systemClock, log });
   try {
-    await using marathon = await startMarathon({ settings, store, clock, log });
-    const server = Bun.serve({
-      hostname: settings.httpAddress,
-      port: settings.httpPort,
-      // Larger than the API's own limit, which answers in the API's shape.
-      maxRequestBodySize: 64 * 1024 * 1024,
-      idleTimeout: 120,
-      // No reload client in the page, no stack traces in errors.
-      development: false,
-      // The page's files are for everybody; what it shows comes from the API, with credentials.
-      routes: { ...uiRoutes },
-      fetch: (request, http) => {
-        if (new URL(request.url).pathname.startsWith("/v2/events")) http.timeout(request, 0);
-        return marathon.fetch(request, http.requestIP(request)?.address ?? "unknown");
-      },
-    });
-    log.info({ event: "marathon_ready", address: server.url.href, master: settings.masters });
-    try {
-      await untilEnded(marathon.finished, io.signal);
-    } finally {
-      await server.stop(true);
-    }
+    await serve(settings, store, log, io.signal);
     return 0;
   } catch (error) {
+    if (io.signal.aborted) return 0;
     log.fatal({ event: "marathon_failed", error: describeError(error) });
     io.stderr(`margay marathon: ${describeError(error)}\n`);
     return describeError(error).includes("Framework failed over") ? 103 : 106;
+  }
+}
+
+/** The address first: whoever cannot have it must not take the framework away from the Marathon that has. */
+async function serve(settings: MarathonSettings, store: Store, log: Log, signal: AbortSignal): Promise<void> {
+  let marathon: Marathon | undefined;
+  const server = Bun.serve({
+    hostname: settings.httpAddress,
+    port: settings.httpPort,
+    // Larger than the API's own limit, which answers in the API's shape.
+    maxRequestBodySize: 64 * 1024 * 1024,
+    idleTimeout: 120,
+    // The page's files are for everybody; what it shows comes from the API, with credentials.
+    routes: { ...uiRoutes },
+    fetch: (request, http) => {
+      if (marathon === undefined)
+        return Response.json({ message: "Marathon is starting: waiting for the store" }, { status: 503 });
+      if (new URL(request.url).pathname.startsWith("/v2/events")) http.timeout(request, 0);
+      return marathon.fetch(request, http.requestIP(request)?.address ?? "unknown");
+    },
+  });
+  try {
+    // Ended before the server: who comes next shall find no other Marathon subscribed.
+    await using started = await startWhenPossible(settings, store, log, signal);
+    marathon = started;
+    log.info({ event: "marathon_ready", address: server.url.href, master: settings.masters });
+    await untilEnded(started.finished, signal);
+  } finally {
+    await server.stop(true);
+  }
+}
+
+/** A store that is not there yet is waited for: the part that runs it may be starting just now. */
+async function startWhenPossible(
+  settings: MarathonSettings,
+  store: Store,
+  log: Log,
+  signal: AbortSignal,
+): Promise<Marathon> {
+  const backoff = new Backoff({ clock: systemClock, minMs: 200, maxMs: 5_000 });
+  for (;;) {
+    try {
+      return await startMarathon({ settings, store, clock: systemClock, log });
+    } catch (error) {
+      if (!(error instanceof OperationError && error.retry === "backoff")) throw error;
+      log.warn({ event: "store_awaited", error: describeError(error) });
+      await backoff.wait(signal);
+    }
   }
 }
 

@@ -79,7 +79,7 @@ export class SchedulerConnection {
   /** Until the signal aborts; throws FrameworkRefused only. */
   async run(signal: AbortSignal): Promise<void> {
     const { clock, log, masters, handlers } = this.#options;
-    const backoff = new Backoff({ clock, minMs: 200, maxMs: 15_000 });
+    const backoff = new Backoff({ clock, minMs: 200, maxMs: 3_000 });
     for (let attempt = 0; !signal.aborted; attempt += 1) {
       const url = masters[attempt % masters.length] ?? "";
       try {
