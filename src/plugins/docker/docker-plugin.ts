@@ -83,7 +83,7 @@ export class DockerPlugin implements AsyncDisposable {
       },
       isLinked: (endpointId) => dataplane.linkExists(hostInterfaceName(endpointId)),
     });
-    const replication = new NetworkReplication({ engine, records, networks, cluster, clock, log });
+    const replication = new NetworkReplication({ engine, records, networks, cluster, log });
     const labelling = new EndpointLabelling({
       engine,
       setLabels: (endpointId, labels, signal) => registry.setLabels(endpointId, labels, signal),
@@ -177,15 +177,22 @@ export class DockerPlugin implements AsyncDisposable {
     scope.run("endpoints", (signal) => endpointLoop.run(signal));
     scope.run("labels", (signal) => labelling.run(signal));
     scope.run("events", async (signal) => {
-      for await (const { kind, ...rest } of engine.events.follow({ signal, filters: { type: ["network"] } })) {
-        if (kind === "connected") {
+      let away = false;
+      for await (const heard of engine.events.follow({ signal, filters: { type: ["network"] } })) {
+        if (heard.kind === "disconnected") {
+          if (!away) log.info({ event: "docker_away", reason: heard.reason });
+          away = true;
+          continue;
+        }
+        if (heard.kind === "connected") {
+          away = false;
           networkLoop.poke();
           endpointLoop.poke();
-        } else if ("event" in rest) {
-          const { action, attributes } = rest.event;
-          if (action === "create" || action === "destroy" || action === "remove") networkLoop.poke();
-          if (action === "connect") labelling.onConnected(attributes.container ?? "");
-        } else if ("reason" in rest) log.info({ event: "docker_away", reason: rest.reason });
+          continue;
+        }
+        const { action, attributes } = heard.event;
+        if (action === "create" || action === "destroy" || action === "remove") networkLoop.poke();
+        if (action === "connect") labelling.onConnected(attributes.container ?? "");
       }
     });
     return new DockerPlugin(servers, scope);

@@ -1,3 +1,5 @@
+/** The plug-in protocol as Docker speaks it: exact answers, bad requests, a container's life in every order of calls. */
+
 import { describe, expect, test } from "bun:test";
 import { existsSync, statSync } from "node:fs";
 import { profileKey } from "../../model/keys.ts";

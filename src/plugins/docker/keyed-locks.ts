@@ -1,6 +1,6 @@
+/** One at a time per key, in the order of arrival; different keys never wait for each other. */
 import { orAborted } from "../../node/or-aborted.ts";
 
-/** One at a time per key, in the order of arrival; different keys never wait for each other. */
 export class KeyedLocks {
   readonly #tails = new Map<string, Promise<void>>();
 

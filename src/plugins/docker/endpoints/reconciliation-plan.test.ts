@@ -1,3 +1,5 @@
+/** What is put right after lost calls and crashes, and when. */
+
 import { expect, test } from "bun:test";
 import {
   type EndpointSnapshot,

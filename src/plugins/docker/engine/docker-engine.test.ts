@@ -1,3 +1,5 @@
+/** The Engine client against a socket that answers as Docker does, and its streams cut at every byte. */
+
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";

@@ -147,9 +147,7 @@ export class EngineConnection {
     this.#version = undefined;
     if (call.signal?.aborted === true) return call.signal.reason;
     const where = this.#socketPath ?? this.#origin;
-    return new EngineError("DOCKER_UNAVAILABLE", 0, `cannot reach Docker at ${where}: ${describeError(cause)}`, {
-      cause,
-    });
+    return new EngineError("DOCKER_UNAVAILABLE", 0, `cannot reach Docker at ${where}: ${whyUnreachable(cause)}`);
   }
 }
 
@@ -165,6 +163,26 @@ export function parseEngineHost(host: string): { readonly socketPath: string | u
     0,
     `"${host}" is no Docker host: expected unix:///path, tcp://host:port or http://host:port`,
   );
+}
+
+/** Bun's texts are about web addresses; its codes say what it is. */
+function whyUnreachable(cause: unknown): string {
+  const code = cause instanceof Error && "code" in cause ? cause.code : undefined;
+  switch (code) {
+    case "ENOENT":
+    case "FailedToOpenSocket":
+      return "there is no such socket";
+    case "ECONNREFUSED":
+    case "ConnectionRefused":
+      return "nobody listens there";
+    case "ECONNRESET":
+    case "ConnectionClosed":
+      return "it closed the connection";
+    case undefined:
+      return describeError(cause);
+    default:
+      return String(code);
+  }
 }
 
 async function errorMessage(response: Response): Promise<string> {

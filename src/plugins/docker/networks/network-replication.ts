@@ -3,7 +3,6 @@
  * Every pass reads Docker first and the store after it, both afresh: a cached view that lags behind this host's own write
  * would look like a removal by somebody else. Events and watches only say when to look.
  */
-import type { Clock } from "../../../base/clock.ts";
 import { describeError, unreachable } from "../../../base/errors.ts";
 import type { Log } from "../../../base/log.ts";
 import type { DockerEngine } from "../engine/docker-engine.ts";
@@ -18,13 +17,17 @@ export const REPLICATED_LABEL = "org.margay.replicated";
 /** A step may call for another one (removed here, then created anew); more rounds than that wait for the next pass. */
 const ROUNDS_MAX = 4;
 
+/** What of the Engine is used here. */
+export interface NetworkEngine {
+  readonly networks: Pick<DockerEngine["networks"], "list" | "create" | "remove">;
+}
+
 export interface NetworkReplicationOptions {
-  readonly engine: DockerEngine;
+  readonly engine: NetworkEngine;
   readonly records: NetworkRecords;
   readonly networks: NetworkDirectory;
   /** The cluster's id, once the store has told it. */
   readonly cluster: (signal: AbortSignal) => Promise<string>;
-  readonly clock: Clock;
   readonly log: Log;
 }
 

@@ -1,3 +1,5 @@
+/** What each meeting of Docker's networks, the store's records and this host's memory leads to. */
+
 import { expect, test } from "bun:test";
 import { type KnownNetwork, type LocalNetwork, planReplication, type RecordedNetwork } from "./replication-plan.ts";
 
