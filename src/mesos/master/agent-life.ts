@@ -83,8 +83,7 @@ export class AgentLife {
     counters.add(cameFrom === "new" ? "slave_registrations" : "slave_reregistrations");
     const agent = known ?? this.#newAgent(id, subscribe);
     if (known !== undefined) this.#replaceStream(known);
-    agent.info = { ...subscribe.agent_info, id: { value: id } };
-    agent.ip = subscribe.ip;
+    cluster.setAgentInfo(agent, subscribe.ip, subscribe.agent_info);
     agent.version = subscribe.version;
     agent.capabilities = subscribe.capabilities ?? [];
     if (cameFrom !== "new") agent.reregisteredAtMs = clock.nowMs();
@@ -180,14 +179,12 @@ export class AgentLife {
     return agent;
   }
 
-  /** One address, one agent: whoever registers there anew has ended the one before. */
+  /** Whoever registers at an address anew has ended the one before. */
   #endSameAddress(id: string, subscribe: AgentSubscribe): void {
-    for (const other of [...this.#context.cluster.agents.values()]) {
-      if (other.id === id || other.ip !== subscribe.ip) continue;
-      if ((other.info.port ?? 5051) !== (subscribe.agent_info.port ?? 5051)) continue;
-      this.#context.counters.add("slave_removals/reason_registered");
-      this.remove(other, "a new agent registered at the same address");
-    }
+    const other = this.#context.cluster.agentAt(subscribe.ip, subscribe.agent_info);
+    if (other === undefined || other.id === id) return;
+    this.#context.counters.add("slave_removals/reason_registered");
+    this.remove(other, "a new agent registered at the same address");
   }
 
   #replaceStream(agent: Agent): void {

@@ -92,6 +92,8 @@ export class Cluster {
   /** Oldest first. */
   readonly completedFrameworks = new Map<string, Framework>();
   readonly agents = new Map<string, Agent>();
+  /** By `ip:port`: one address, one agent. */
+  readonly #agentAt = new Map<string, Agent>();
   readonly offers = new Map<string, OfferRecord>();
   readonly ledger = new ResourceLedger();
   readonly #limits: HistoryLimits;
@@ -212,7 +214,20 @@ export class Cluster {
   addAgent(agent: Agent): void {
     invariant(!this.agents.has(agent.id), `agent ${agent.id} is known once`);
     this.agents.set(agent.id, agent);
+    this.#agentAt.set(addressOf(agent.ip, agent.info), agent);
     this.ledger.addAgent(agent.id, agent.total);
+  }
+
+  agentAt(ip: string, info: AgentInfo): Agent | undefined {
+    return this.#agentAt.get(addressOf(ip, info));
+  }
+
+  /** Whoever was at the new address must be gone. */
+  setAgentInfo(agent: Agent, ip: string, info: AgentInfo): void {
+    this.#agentAt.delete(addressOf(agent.ip, agent.info));
+    agent.ip = ip;
+    agent.info = { ...info, id: { value: agent.id } };
+    this.#agentAt.set(addressOf(ip, info), agent);
   }
 
   /** Its tasks and offers must be gone. */
@@ -220,6 +235,7 @@ export class Cluster {
     invariant(agent.tasks.size === 0 && agent.offers.size === 0, `agent ${agent.id} holds nothing`);
     agent.pings.timer?.[Symbol.dispose]();
     this.agents.delete(agent.id);
+    this.#agentAt.delete(addressOf(agent.ip, agent.info));
     this.ledger.removeAgent(agent.id);
   }
 
@@ -251,6 +267,10 @@ export function newTask(
 
 export function isPartitionAware(framework: Framework): boolean {
   return hasCapability(framework.info, "PARTITION_AWARE");
+}
+
+function addressOf(ip: string, info: AgentInfo): string {
+  return `${ip}:${info.port ?? 5051}`;
 }
 
 function trimOldest<Key, Value>(map: Map<Key, Value>, sizeMax: number): void {

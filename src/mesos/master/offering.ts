@@ -16,6 +16,8 @@ import { type MasterContext, tellFramework } from "./master-context.ts";
 import { refuseSeconds } from "./offer-filters.ts";
 import { type Quantities, quantitiesFrom } from "./quantities.ts";
 
+const offersPerEventMax = 250;
+
 export class Offering {
   readonly #context: MasterContext;
   #nextOffer = 0;
@@ -73,12 +75,16 @@ export class Offering {
       }
       byFramework.set(framework, [...(byFramework.get(framework) ?? []), offer]);
     }
-    for (const [framework, offers] of byFramework) {
-      this.#context.counters.add("offers_sent", offers.length);
-      tellFramework(this.#context, framework, {
-        type: "OFFERS",
-        offers: { offers: offers.map((offer) => this.describe(framework, offer)) },
-      });
+    for (const [framework, offers] of byFramework) this.#sendOffers(framework, offers);
+  }
+
+  /** In records that stay below the 4 MiB that clients such as mesos-go accept (reference: mesos-api 10.12). */
+  #sendOffers(framework: Framework, offers: readonly OfferRecord[]): void {
+    this.#context.counters.add("offers_sent", offers.length);
+    for (let start = 0; start < offers.length; start += offersPerEventMax) {
+      const some = offers.slice(start, start + offersPerEventMax);
+      const event = { offers: some.map((offer) => this.describe(framework, offer)) };
+      tellFramework(this.#context, framework, { type: "OFFERS", offers: event });
     }
   }
 

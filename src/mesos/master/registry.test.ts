@@ -79,7 +79,7 @@ test("a write that fails changes nothing here; writes behind it are tried again"
   const registry = new Registry({ store: flaky, clock, log: silentLog });
   const stop = new AbortController();
   const running = registry.run(stop.signal);
-  expect(registry.putAgent("S1", record("admitted"))).rejects.toThrow("down");
+  await expect(registry.putAgent("S1", record("admitted"))).rejects.toThrow("down");
   await clock.advance(0);
   expect(registry.agents.size).toBe(0);
   registry.putAgentSoon("S2", record("admitted", "S2"));

@@ -69,7 +69,7 @@ describe("recordio", () => {
       return records;
     };
     expect(await collect("1\na2\nbc")).toEqual(["a", "bc"]);
-    expect(collect("1\na2\nb")).rejects.toThrow("ended inside a record");
-    expect(collect("1\na2")).rejects.toThrow("ended inside a record");
+    await expect(collect("1\na2\nb")).rejects.toThrow("ended inside a record");
+    await expect(collect("1\na2")).rejects.toThrow("ended inside a record");
   });
 });

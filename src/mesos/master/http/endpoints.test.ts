@@ -274,7 +274,7 @@ describe("the server", () => {
     const address = taken.address();
     const port = typeof address === "object" && address !== null ? address.port : 0;
     const options = { ip: "127.0.0.1", port, authority: "m:5050", flags: {}, clock: systemClock, log: silentLog };
-    expect(serveMaster({ ...options, master: () => undefined })).rejects.toThrow();
+    await expect(serveMaster({ ...options, master: () => undefined })).rejects.toThrow();
     await new Promise((resolve) => taken.close(resolve));
   });
 });
