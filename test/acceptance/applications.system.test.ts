@@ -5,6 +5,7 @@
 
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { addressesOf, Cluster, guideApps } from "./cluster.ts";
+import { fetchWords } from "./connections.ts";
 import { eventually } from "./eventually.ts";
 import { traces } from "./traces.ts";
 
@@ -38,11 +39,7 @@ for (const store of ["embedded", "etcd"] as const)
           "--net",
           "my-calico-net",
           "tools",
-          "wget",
-          "-qO-",
-          "-T",
-          "5",
-          `http://${address}/`,
+          ...fetchWords(address ?? "", 5),
         );
         expect(page).toContain("html");
         const outsider = [
@@ -52,11 +49,7 @@ for (const store of ["embedded", "etcd"] as const)
           "--net",
           "other-calico-net",
           "tools",
-          "wget",
-          "-qO-",
-          "-T",
-          "2",
-          `http://${address}/`,
+          ...fetchWords(address ?? "", 2),
         ];
         expect((await cluster.tried("host1", ...outsider)).exitCode).not.toBe(0);
         await cluster.destroy("my-docker-task");
@@ -135,7 +128,7 @@ for (const store of ["embedded", "etcd"] as const)
           422,
           "networks",
         ],
-        ["a word for a number", { ...good, id: "bad", cpus: "many" }, 422, "/cpus"],
+        ["a word for a number", { ...good, id: "bad", cpus: "many" }, 400, "/cpus"],
         ["negative memory", { ...good, id: "bad", mem: -1 }, 422, "/mem"],
         ["negative instances", { ...good, id: "bad", instances: -1 }, 422, "/instances"],
         ["a bad id", { ...good, id: "Not_An Id" }, 422, "/id"],

@@ -5,6 +5,7 @@
 
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { addressesOf, Cluster, guideApps, type Task } from "./cluster.ts";
+import { fetchWords } from "./connections.ts";
 import { eventually } from "./eventually.ts";
 import { traces } from "./traces.ts";
 
@@ -32,12 +33,10 @@ afterAll(async () => {
 async function enforced(tasks: readonly Task[]): Promise<void> {
   await Promise.all(
     addressesOf(tasks).flatMap((address) => [
-      cluster.on("host1", "docker", "exec", "member", "wget", "-qO-", "-T", "2", `http://${address}/`),
-      cluster
-        .tried("host1", "docker", "exec", "outsider", "wget", "-qO-", "-T", "1", `http://${address}/`)
-        .then((said) => {
-          if (said.exitCode === 0) throw new Error(`an outsider reached ${address}`);
-        }),
+      cluster.on("host1", "docker", "exec", "member", ...fetchWords(address, 2)),
+      cluster.tried("host1", "docker", "exec", "outsider", ...fetchWords(address, 1)).then((said) => {
+        if (said.exitCode === 0) throw new Error(`an outsider reached ${address}`);
+      }),
     ]),
   );
 }
