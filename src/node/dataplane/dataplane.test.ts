@@ -204,6 +204,25 @@ test("an interface that comes late or comes back gets its settings and route; ve
   expect(network.text()).toContain("link cali8 up margay endpoint");
 });
 
+test("a route that is no endpoint's holds nothing up when the kernel refuses it, and is tried again", async () => {
+  const network = newNetwork();
+  network.setLink("lo", { up: false });
+  const dataplane = await open(network);
+  describe(dataplane);
+  dataplane.remoteRoutes(new Map([[parseCidr("10.65.1.0/26"), parseIpAddress("9.9.9.9")]]));
+  dataplane.setInSync();
+  await dataplane.apply();
+  expect([...dataplane.unreachableBlocks.keys()].sort()).toEqual([
+    parseCidr("10.65.1.0/26"),
+    parseCidr("169.254.1.1/32"),
+  ]);
+  network.setLink("lo", { up: true });
+  network.neighbours.add("9.9.9.9");
+  await dataplane.apply();
+  expect(dataplane.unreachableBlocks.size).toBe(0);
+  expect(network.text()).toContain("route link 169.254.1.1/32 dev lo");
+});
+
 test("drift that no event told of is found by the timer, repaired and counted", async () => {
   const network = newNetwork();
   const clock = new TestClock();

@@ -33,7 +33,7 @@ export class RouteSync {
     this.#log = options.log;
   }
 
-  /** Blocks of other hosts that have no route, with the kernel's reason. */
+  /** Destinations other than endpoints that have no route, with the kernel's reason. */
   get unreachable(): ReadonlyMap<Cidr, string> {
     return this.#unreachable;
   }
@@ -81,7 +81,7 @@ export class RouteSync {
     return failures;
   }
 
-  /** A host we cannot route to is that host's trouble: it is reported, and no endpoint here waits for it. */
+  /** Only an endpoint's own route holds a pass up. A host we cannot route to is reported, and nobody here waits for it. */
   put(): readonly unknown[] {
     const failures: unknown[] = [];
     const unreachable = new Map<Cidr, string>();
@@ -91,7 +91,7 @@ export class RouteSync {
         () => this.plan.seen(route),
       );
       if (failed.length === 0) continue;
-      if (route.target.kind !== "gateway") failures.push(...failed);
+      if (localAddressOf(route) !== undefined) failures.push(...failed);
       else unreachable.set(route.destination, describeError(failed[0]));
     }
     for (const [cidr, error] of unreachable)

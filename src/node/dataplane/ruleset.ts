@@ -6,7 +6,7 @@
  * - Calls only note; transaction() costs what changed since the last one.
  * Absent on purpose: the kernel, I/O, time.
  */
-import { type Cidr, type IpAddress, ipFamily, networkAddress, prefixLength } from "../../base/addresses.ts";
+import { type Cidr, type IpAddress, ipFamily } from "../../base/addresses.ts";
 import type { InterfaceName } from "../../base/names.ts";
 import { Tracker } from "../../base/tracker.ts";
 import { CoveredNetworks } from "../../kernel/nftables/networks.ts";
@@ -19,9 +19,10 @@ import {
 } from "../../kernel/nftables/ruleset.ts";
 import { chainHash, ruleOperations, type TableReadBack } from "../../kernel/nftables/tables.ts";
 import type { EndpointEnforcement, RuleList, RuleListId, SetId } from "../../policy/enforcement.ts";
+import { AddressSets } from "./address-sets.ts";
 import { type BaseChainOptions, baseChains, type ChainContent, fixedSets } from "./base-chains.ts";
 import { endpointRules, reachableFrom, shapeChain, shapeOf, tierRules, tierShapeChain } from "./chain-content.ts";
-import { addressSetName, names, type PolicyDirection, ruleListChain } from "./chain-names.ts";
+import { names, type PolicyDirection, ruleListChain } from "./chain-names.ts";
 import { dropRule, renderRules, setsUsed } from "./rule-rendering.ts";
 import { TrackedSets } from "./tracked-sets.ts";
 
@@ -42,13 +43,6 @@ interface Programmed {
   readonly chains: readonly ChainNode[];
 }
 
-interface AddressSet {
-  readonly networks: CoveredNetworks;
-  readonly members: Set<Cidr>;
-  /** How many visible members are wider than one address. */
-  readonly wider: Record<4 | 6, number>;
-}
-
 export class Ruleset {
   readonly #sets = new TrackedSets();
   readonly #chains = new Tracker<string, ChainContent & { hash: string }>((a, b) => a.hash === b.hash);
@@ -59,10 +53,11 @@ export class Ruleset {
   /** Who must be rendered anew when a list, or the existence of an address set, changes. */
   readonly #byList = new Map<RuleListId, Set<ChainNode>>();
   readonly #bySet = new Map<SetId, Set<ChainNode>>();
-  readonly #addressSets = new Map<SetId, AddressSet>();
+  readonly #addressSets = new AddressSets(this.#sets, (id) => this.#touch(this.#bySet.get(id)));
   readonly #programmed = new Map<InterfaceName, Programmed>();
   /** Chains the kernel cannot do, with the hash of what it refused: closed until they say something else. */
   readonly #refused = new Map<string, string>();
+  readonly #poolNetworks = new Map<string, ReadonlySet<Cidr>>();
   #tableExists = false;
 
   constructor(options: BaseChainOptions) {
@@ -73,38 +68,11 @@ export class Ruleset {
   }
 
   addressSet(id: SetId, members: ReadonlySet<Cidr> | undefined): void {
-    const before = this.#addressSets.get(id);
-    if (members === undefined) {
-      if (before === undefined) return;
-      this.#addressSets.delete(id);
-      this.#unwantSet(id);
-      this.#touch(this.#bySet.get(id));
-      return;
-    }
-    if (before === undefined) {
-      const wider = { 4: 0, 6: 0 };
-      const set: AddressSet = {
-        members: new Set(),
-        wider,
-        networks: new CoveredNetworks(this.#elementChange(id, wider)),
-      };
-      this.#addressSets.set(id, set);
-      addMembers(set, members);
-      this.#touch(this.#bySet.get(id));
-      return;
-    }
-    removeMembers(
-      before,
-      [...before.members].filter((member) => !members.has(member)),
-    );
-    addMembers(before, members);
+    this.#addressSets.define(id, members);
   }
 
   addressSetDelta(id: SetId, added: readonly Cidr[], removed: readonly Cidr[]): void {
-    const set = this.#addressSets.get(id);
-    if (set === undefined) return; // never defined: stays unknown, so what refers to it stays closed
-    removeMembers(set, removed);
-    addMembers(set, added);
+    this.#addressSets.change(id, added, removed);
   }
 
   ruleList(id: RuleListId, list: RuleList | undefined): void {
@@ -146,7 +114,6 @@ export class Ruleset {
       this.#poolNetworks.set(all[4], new Set(wanted.visible));
     }
   }
-  readonly #poolNetworks = new Map<string, ReadonlySet<Cidr>>();
 
   /** A read-back of our table, or undefined when there is none. @returns how many steps it makes necessary. */
   observed(readBack: TableReadBack | undefined): number {
@@ -275,7 +242,7 @@ export class Ruleset {
       const sets = [...setsUsed(rules)];
       const missing = sets.some((set) => !this.#addressSets.has(set));
       return {
-        rules: missing ? [dropRule("unknown address set")] : renderRules(rules, this.#hasNetworks),
+        rules: missing ? [dropRule("unknown address set")] : renderRules(rules, this.#addressSets.hasNetworks),
         chains: [],
         sets,
       };
@@ -331,47 +298,13 @@ export class Ruleset {
 
   #referSet(id: SetId, node: ChainNode): void {
     addTo(this.#bySet, id, node);
-    const set = this.#addressSets.get(id);
-    if (set === undefined) return;
-    for (const family of [4, 6] as const) {
-      if (!this.#sets.wants(addressSetName(id, family, "addresses"))) this.#wantSetParts(id, set, family, "addresses");
-      const networks = addressSetName(id, family, "networks");
-      if (!this.#hasNetworks(id, family)) this.#sets.unwantSet(networks);
-      else if (!this.#sets.wants(networks)) this.#wantSetParts(id, set, family, "networks");
-    }
-  }
-
-  #wantSetParts(id: SetId, set: AddressSet, family: 4 | 6, part: "addresses" | "networks"): void {
-    const name = addressSetName(id, family, part);
-    this.#sets.wantSet({ name, kind: `${part}${family}` });
-    for (const cidr of set.networks.visible) {
-      const element = elementOf(id, cidr);
-      if (element.set === name) this.#sets.wantElement(name, element.key, { key: element.key });
-    }
+    this.#addressSets.enterKernel(id);
   }
 
   #releaseSet(id: SetId, node: ChainNode): void {
     deleteFrom(this.#bySet, id, node);
-    if (!this.#bySet.has(id)) this.#unwantSet(id);
+    if (!this.#bySet.has(id)) this.#addressSets.leaveKernel(id);
   }
-
-  #unwantSet(id: SetId): void {
-    for (const family of [4, 6] as const)
-      for (const part of ["addresses", "networks"] as const) this.#sets.unwantSet(addressSetName(id, family, part));
-  }
-
-  readonly #hasNetworks = (id: SetId, family: 4 | 6): boolean => (this.#addressSets.get(id)?.wider[family] ?? 0) > 0;
-
-  readonly #elementChange = (id: SetId, wider: Record<4 | 6, number>) => (cidr: Cidr, visible: boolean) => {
-    const { set, key, wide } = elementOf(id, cidr);
-    if (wide) {
-      const family = ipFamily(cidr);
-      wider[family] += visible ? 1 : -1;
-      // Rules name the set of networks only while there are any.
-      if (wider[family] === (visible ? 1 : 0)) this.#touch(this.#bySet.get(id));
-    }
-    if (this.#sets.wants(set)) this.#sets.wantElement(set, key, visible ? { key } : undefined);
-  };
 
   /**
    * Finds the chains of endpoints that make the kernel refuse the transaction, and closes them, so that one of them does
@@ -410,26 +343,6 @@ export class Ruleset {
   #renderDirty(): void {
     for (const node of [...this.#dirty]) if (this.#dirty.has(node)) this.#render(node);
   }
-}
-
-/** Where a member is kept, and under which key. */
-function elementOf(id: SetId, cidr: Cidr): { set: string; key: string; wide: boolean } {
-  const family = ipFamily(cidr);
-  const wide = prefixLength(cidr) < (family === 4 ? 32 : 128);
-  const set = addressSetName(id, family, wide ? "networks" : "addresses");
-  return { set, key: wide ? cidr : networkAddress(cidr), wide };
-}
-
-function addMembers(set: AddressSet, members: Iterable<Cidr>): void {
-  for (const member of members) {
-    if (set.members.has(member)) continue;
-    set.members.add(member);
-    set.networks.add(member);
-  }
-}
-
-function removeMembers(set: AddressSet, members: Iterable<Cidr>): void {
-  for (const member of members) if (set.members.delete(member)) set.networks.delete(member);
 }
 
 function addTo<Key, Value>(map: Map<Key, Set<Value>>, key: Key, value: Value): void {

@@ -53,7 +53,7 @@ export class TrackedSets {
     this.#changed.add(set);
   }
 
-  /** A complete read-back; undefined when there is no table. @returns how many beliefs it proved wrong. */
+  /** A complete read-back; undefined when there is no table. */
   observed(readBack: TableReadBack | undefined): void {
     const existence = new Map<string, SetSpec>();
     for (const [name, { kind, elements }] of readBack?.sets ?? []) {
