@@ -1,3 +1,4 @@
+/** The role `margay store` as a user meets it: help, refusals, start and stop. */
 import { afterAll, expect, test } from "bun:test";
 import { mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";

@@ -1,3 +1,4 @@
+/** Which endpoints come of which flags, variables and files, and what is refused, as tables. */
 import { afterAll, expect, test } from "bun:test";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";

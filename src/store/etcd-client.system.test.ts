@@ -1,3 +1,4 @@
+/** The client on real servers: the contract, pages, kills in the middle of writes, servers that are gone or silent. */
 import { expect, test } from "bun:test";
 import { systemClock } from "../base/clock.ts";
 import { silentLog } from "../base/log.ts";

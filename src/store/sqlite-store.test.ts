@@ -1,3 +1,4 @@
+/** The embedded store: the contract in memory and in a file, restarts, forgetting of history, slow watchers. */
 import { afterAll, describe, expect, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";

@@ -1,3 +1,4 @@
+/** A followed prefix on real servers that are killed and compacted under it. */
 import { expect, test } from "bun:test";
 import { systemClock } from "../base/clock.ts";
 import { silentLog } from "../base/log.ts";

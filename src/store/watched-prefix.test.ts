@@ -1,3 +1,4 @@
+/** A followed prefix: what is told, after what, in every order of changes, cuts and compactions. */
 import { expect, test } from "bun:test";
 import fc from "fast-check";
 import { TestClock } from "../base/clock.ts";

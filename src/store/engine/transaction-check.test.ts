@@ -1,3 +1,4 @@
+/** Which transactions are refused before anything is done, as a table. */
 import { expect, test } from "bun:test";
 import { describeError } from "../../base/errors.ts";
 import type { CompareOp, DeleteOp, EngineOp, PutOp, TxnOp } from "./requests.ts";

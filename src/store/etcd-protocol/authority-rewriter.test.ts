@@ -1,3 +1,4 @@
+/** The rewriter on every form of header frame, on any cut into chunks, and on nonsense. */
 import { expect, test } from "bun:test";
 import fc from "fast-check";
 import { AuthorityRewriter } from "./authority-rewriter.ts";

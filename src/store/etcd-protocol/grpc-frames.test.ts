@@ -1,3 +1,4 @@
+/** Framing and status messages there and back, on any cut into chunks. */
 import { expect, test } from "bun:test";
 import fc from "fast-check";
 import { decodeStatusMessage, encodeStatusMessage, FrameReader, frame } from "./grpc-frames.ts";

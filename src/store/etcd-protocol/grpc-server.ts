@@ -17,6 +17,7 @@ import {
 } from "node:http2";
 import { createServer as createSocketServer, type Server, type Socket } from "node:net";
 import { type DescMessage, fromBinary, type MessageShape, toBinary } from "@bufbuild/protobuf";
+import type { Clock } from "../../base/clock.ts";
 import { describeError } from "../../base/errors.ts";
 import type { Log } from "../../base/log.ts";
 import { EtcdError, grpcStatus, unavailable } from "../etcd-error.ts";
@@ -42,6 +43,7 @@ export interface HttpAnswer {
 }
 
 export interface GrpcServerOptions {
+  readonly clock: Clock;
   readonly log: Log;
   readonly messageMaxBytes: number;
   /** Answers a plain HTTP/1.1 GET; undefined: 404. */
@@ -171,7 +173,8 @@ export class GrpcServer implements AsyncDisposable {
     socket.on("error", (error) => this.#options.log.debug({ event: "socket-error", error: describeError(error) }));
     // A client whose host vanished must not keep its watchers for ever.
     socket.setKeepAlive(true, keepAliveAfterMs);
-    socket.setTimeout(firstBytesTimeoutMs, () => socket.destroy());
+    const timer = this.#options.clock.timer(firstBytesTimeoutMs, () => socket.destroy());
+    socket.on("close", () => timer[Symbol.dispose]());
     let read: Buffer = Buffer.alloc(0);
     const onData = (chunk: Buffer) => {
       read = read.length === 0 ? chunk : Buffer.concat([read, chunk]);
@@ -179,7 +182,7 @@ export class GrpcServer implements AsyncDisposable {
       if (http2 && read.length < 3) return;
       if (!http2 && read.length < http1HeadMaxBytes && !read.includes("\r\n\r\n")) return;
       socket.removeListener("data", onData);
-      socket.setTimeout(0);
+      timer[Symbol.dispose]();
       if (http2) this.#http2.emit("connection", rewrittenSocket(socket, read));
       else this.#answerHttp1(socket, read.toString("latin1"));
     };

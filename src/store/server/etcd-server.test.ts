@@ -1,3 +1,4 @@
+/** The server as a stranger meets it: HTTP/1.1 beside gRPC, nonsense, requests too large, no room left. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { connect, type Socket } from "node:net";
 import { systemClock } from "../../base/clock.ts";

@@ -35,6 +35,7 @@ export class EtcdServer implements AsyncDisposable {
   static async start(options: EtcdServerOptions): Promise<EtcdServer> {
     const { engine, log } = options;
     const server = new GrpcServer({
+      clock: options.clock,
       log,
       messageMaxBytes: requestMaxBytes + messageOverheadBytes,
       onHttpGet: (path) => answerHttp(engine, path),

@@ -1,3 +1,4 @@
+/** What the contract cannot see of the Watch service: ids, filters, progress, fragments, cancelling, hanging up. */
 import { afterEach, beforeEach, expect, test } from "bun:test";
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { systemClock, TestClock } from "../../base/clock.ts";
