@@ -231,8 +231,17 @@ export class EndpointRegistry {
 
   /** Handles of addresses nobody has come for, or that were not given back. */
   async pendingHandles(signal: AbortSignal): Promise<readonly string[]> {
-    const { kvs } = await this.#options.store.list(handlesPrefix + this.#pendingPrefix, { signal });
-    return kvs.flatMap(({ key }) => parseHandleKey(key) ?? []);
+    const { host, ipam, store } = this.#options;
+    const { kvs } = await store.list(handlesPrefix + this.#pendingPrefix, { signal });
+    const own: string[] = [];
+    for (const { key } of kvs) {
+      const handle = parseHandleKey(key);
+      const [address] = handle === undefined ? [] : await ipam.addressesOfHandle(handle);
+      // A host may be called "host1-pending-x": the name of a handle alone does not say whose it is.
+      const held = address === undefined ? undefined : await ipam.lookup(address);
+      if (handle !== undefined && held?.attributes.node === host) own.push(handle);
+    }
+    return own;
   }
 
   async setLabels(endpointId: string, labels: Readonly<Record<string, string>>, signal: AbortSignal): Promise<void> {

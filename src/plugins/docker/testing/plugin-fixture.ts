@@ -18,6 +18,7 @@ import { openSqliteStore } from "../../../store/sqlite-store.ts";
 import type { Store } from "../../../store/store.ts";
 import { type DriverSettings, readDriverSettings } from "../driver-settings.ts";
 import { hostInterfaceName } from "../endpoints/endpoint-names.ts";
+import { EndpointReconciler } from "../endpoints/endpoint-reconciler.ts";
 import { EndpointRegistry } from "../endpoints/endpoint-registry.ts";
 import { endpointState } from "../endpoints/endpoint-state.ts";
 import { DockerEngine } from "../engine/docker-engine.ts";
@@ -44,6 +45,14 @@ export class PluginFixture implements AsyncDisposable {
   readonly links = new Set<string>();
   /** Networks Docker knows, id to name. */
   readonly dockerNetworks = new Map<string, string>();
+  /** Endpoints Docker knows by EndpointID, and containers by id with their labels. */
+  readonly attached = new Map<string, { readonly networkId: string; readonly address: string }>();
+  readonly containers = new Map<string, { readonly endpointId: string; readonly labels: Record<string, string> }>();
+  /** False: Docker cannot be asked, as while it boots. */
+  dockerAnswers = true;
+  readonly engine: DockerEngine;
+  readonly reconciler: EndpointReconciler;
+  readonly repairs: string[] = [];
   gateFails: string | undefined;
   readonly gateCalls: string[] = [];
   readonly #directory: string;
@@ -63,6 +72,7 @@ export class PluginFixture implements AsyncDisposable {
       fetch: (request) => this.#answerAsDocker(new URL(request.url).pathname),
     });
     const engine = new DockerEngine({ clock: systemClock, socketPath: join(directory, "docker.sock") });
+    this.engine = engine;
     const locks = new KeyedLocks();
     const { createProfiles } = settings;
     const records = new NetworkRecords({ store, clock: systemClock, log: silentLog, host: HOST, createProfiles });
@@ -79,6 +89,22 @@ export class PluginFixture implements AsyncDisposable {
     });
     this.endpoints = StateFiles.open(join(directory, "endpoints"), endpointState, silentLog);
     const networks = new NetworkDirectory({ directory: join(directory, "networks"), engine, log: silentLog });
+    const removeVeth = async (hostName: string) => {
+      this.links.delete(hostName);
+      this.links.delete(hostName.replace(/^cali/, "temp"));
+    };
+    this.reconciler = new EndpointReconciler({
+      engine,
+      registry: this.registry,
+      networks,
+      endpoints: this.endpoints,
+      links: { removeVeth, linkExists: async (name) => this.links.has(name) },
+      locks,
+      graceMs: 0,
+      clock: systemClock,
+      log: silentLog,
+      onRepair: (kind) => this.repairs.push(kind),
+    });
     const driver = new NetworkDriver({
       settings,
       registry: this.registry,
@@ -90,10 +116,7 @@ export class PluginFixture implements AsyncDisposable {
           this.links.add(hostName);
           this.links.add(containerName);
         },
-        removeVeth: async (hostName) => {
-          this.links.delete(hostName);
-          this.links.delete(hostName.replace(/^cali/, "temp"));
-        },
+        removeVeth,
         linkLocalAddress: async () => parseIpAddress("fe80::1"),
       },
       gate: async (key) => {
@@ -169,10 +192,37 @@ export class PluginFixture implements AsyncDisposable {
   }
 
   #answerAsDocker(path: string): Response {
+    if (!this.dockerAnswers) return Response.json({ message: "booting" }, { status: 503 });
     if (path === "/_ping") return new Response("OK", { headers: { "Api-Version": "1.41" } });
-    const id = /\/networks\/(.+)$/.exec(path)?.[1] ?? "";
-    const name = this.dockerNetworks.get(id);
-    if (name === undefined) return Response.json({ message: `network ${id} not found` }, { status: 404 });
-    return Response.json({ Id: id, Name: name, Driver: "calico", IPAM: { Driver: "calico", Config: [] } });
+    const [, kind = "", id = ""] = /^\/v1\.41\/(\w+)(?:\/([^/]+))?/.exec(path) ?? [];
+    if (kind === "networks" && id === "") {
+      return Response.json([...this.dockerNetworks.keys()].map((networkId) => this.#network(networkId)));
+    }
+    if (kind === "networks" && this.dockerNetworks.has(id)) return Response.json(this.#network(id));
+    const container = kind === "containers" ? this.containers.get(id) : undefined;
+    if (container === undefined) return Response.json({ message: `${id} not found` }, { status: 404 });
+    return Response.json({
+      Id: id,
+      Name: "/c",
+      State: {},
+      Config: { Labels: container.labels },
+      NetworkSettings: { Networks: { net: { EndpointID: container.endpointId } } },
+    });
+  }
+
+  #network(id: string): object {
+    const own = [...this.attached].filter(([, { networkId }]) => networkId === id);
+    const containerOf = (endpointId: string) =>
+      [...this.containers].find(([, container]) => container.endpointId === endpointId)?.[0] ?? `ep-${endpointId}`;
+    const Containers = Object.fromEntries(
+      own.map(([EndpointID, { address }]) => [containerOf(EndpointID), { EndpointID, IPv4Address: `${address}/32` }]),
+    );
+    return {
+      Id: id,
+      Name: this.dockerNetworks.get(id),
+      Driver: "calico",
+      IPAM: { Driver: "calico", Config: [] },
+      Containers,
+    };
   }
 }

@@ -1,0 +1,106 @@
+/** From the store to a data plane that takes notes: the policy gate, the store going away, passes that fail. */
+import { expect, test } from "bun:test";
+import { systemClock } from "../base/clock.ts";
+import { silentLog } from "../base/log.ts";
+import { openSqliteStore } from "../store/sqlite-store.ts";
+import { Enforcement } from "./enforcement.ts";
+import { HealthBoard } from "./health-board.ts";
+
+const KEY = "/calico/resources/v3/projectcalico.org/workloadendpoints/libnetwork/host1-libnetwork-libnetwork-ep1";
+
+async function fixture(stored: Readonly<Record<string, string>> = {}) {
+  const store = await openSqliteStore({ path: ":memory:", clock: systemClock });
+  for (const [key, value] of Object.entries(stored)) await store.put(key, value);
+  const health = new HealthBoard(systemClock);
+  const known = new Map<string, string>();
+  const dataplane = {
+    wanted: new Map<string, string>(),
+    applied: new Map<string, string>(),
+    inSyncAtKeys: -1,
+    failWith: undefined as string | undefined,
+    setInSync() {
+      this.inSyncAtKeys = known.size;
+    },
+    async apply() {
+      if (this.failWith !== undefined) throw new Error(this.failWith);
+      this.applied = new Map(this.wanted);
+    },
+  };
+  let inSync = false;
+  const calculator = {
+    invalid: new Map<string, string>(),
+    update(key: string, value: string | undefined) {
+      if (value === undefined) known.delete(key);
+      else known.set(key, value);
+    },
+    inSync() {
+      inSync = true;
+    },
+    flush() {
+      if (inSync) dataplane.wanted = new Map(known);
+    },
+  };
+  const enforcement = new Enforcement({
+    store,
+    calculator,
+    dataplane,
+    onChange: () => {},
+    onInSync: () => {},
+    clock: systemClock,
+    log: silentLog,
+    health,
+    onPass: () => {},
+  });
+  const stop = new AbortController();
+  const running = [enforcement.watch(stop.signal), enforcement.converge(stop.signal)];
+  return {
+    store,
+    health,
+    dataplane,
+    enforcement,
+    async [Symbol.asyncDispose]() {
+      stop.abort();
+      await Promise.all(running);
+      await store[Symbol.asyncDispose]();
+    },
+  };
+}
+
+test("the gate opens when what was written is applied, not before", async () => {
+  await using all = await fixture();
+  const revision = await all.store.put(KEY, "v1");
+  await all.enforcement.programmed(KEY, revision, AbortSignal.timeout(2_000));
+  expect(all.dataplane.applied.get(KEY)).toBe("v1");
+  const next = await all.store.put(KEY, "v2");
+  await all.enforcement.programmed(KEY, next, AbortSignal.timeout(2_000));
+  expect(all.dataplane.applied.get(KEY)).toBe("v2");
+});
+
+test("the gate stays shut while the kernel refuses, says why, and opens once it does not", async () => {
+  await using all = await fixture();
+  all.dataplane.failWith = "nft is broken";
+  const revision = await all.store.put(KEY, "v1");
+  await expect(all.enforcement.programmed(KEY, revision, AbortSignal.timeout(300))).rejects.toThrow(
+    "the kernel does not enforce the endpoint's policy yet: nft is broken",
+  );
+  expect(all.health.summary().ready).toBe(false);
+  const opening = all.enforcement.programmed(KEY, revision, AbortSignal.timeout(2_000));
+  all.dataplane.failWith = undefined;
+  await opening;
+  expect(all.dataplane.applied.get(KEY)).toBe("v1");
+  expect(all.health.summary().ready).toBe(true);
+});
+
+test("the gate for something nobody wrote ends with its time", async () => {
+  await using all = await fixture();
+  await expect(all.enforcement.programmed(KEY, 1, AbortSignal.timeout(100))).rejects.toThrow(
+    "the endpoint has not come back from the datastore in time",
+  );
+});
+
+test("nothing may be swept before everything was told", async () => {
+  await using all = await fixture({ "/calico/a": "1", "/calico/b": "2" });
+  await all.enforcement.programmed(KEY, await all.store.put(KEY, "v1"), AbortSignal.timeout(2_000));
+  expect(all.dataplane.inSyncAtKeys).toBeGreaterThanOrEqual(2);
+  expect(all.enforcement.status()).toMatchObject({ datastore: "in-sync", lastError: null });
+});
