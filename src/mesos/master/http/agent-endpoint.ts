@@ -5,6 +5,8 @@ import { describeError, OperationError } from "../../../base/errors.ts";
 import { type AgentEvent, type AgentSubscribe, agentStreamIdHeader } from "../../protocol/agent-link.ts";
 import { CallRefused, parseAgentCall } from "../../protocol/call-union.ts";
 import { resourcesProblem } from "../../protocol/resources.ts";
+import type { EventStream } from "../event-stream.ts";
+import { idProblem } from "../id-rules.ts";
 import type { Master } from "../master.ts";
 import { contentTypeRefusal } from "./media-types.ts";
 import { RecordStream } from "./record-stream.ts";
@@ -33,6 +35,9 @@ async function subscribe(master: Master, body: AgentSubscribe, response: ServerR
   const { clock, log } = master.context;
   const problem = resourcesProblem(body.agent_info.resources ?? []);
   if (problem !== undefined) return answer(response, 400, `subscribe.agent_info.resources: ${problem}`);
+  const id = body.agent_info.id?.value;
+  const badId = id === undefined ? undefined : idProblem(id);
+  if (badId !== undefined) return answer(response, 400, `subscribe.agent_info.id: ${badId}`);
   let admission: Awaited<ReturnType<Master["admitAgent"]>>;
   try {
     admission = await master.admitAgent(body);
@@ -41,17 +46,25 @@ async function subscribe(master: Master, body: AgentSubscribe, response: ServerR
     log.warn({ event: "agent_not_admitted", hostname: body.agent_info.hostname, error: describeError(error) });
     return answer(response, 503, `The agent cannot be admitted now: ${describeError(error)}`);
   }
-  // It went away while the registry was being written; it will come again.
-  if (response.destroyed) return;
-  const id = clock.uuid();
+  const streamId = clock.uuid();
   // Decoded messages have no unknown fields, and plain JSON keeps absent apart from default.
   const encode = (event: AgentEvent) => JSON.stringify(event);
-  const stream = new RecordStream({ id, response, headers: { [agentStreamIdHeader]: id }, encode, clock, log });
+  const headers = { [agentStreamIdHeader]: streamId };
+  const onEnd = () => master.agentStreamEnded(stream);
+  const stream: EventStream<AgentEvent> = new RecordStream({
+    id: streamId,
+    response,
+    headers,
+    encode,
+    clock,
+    log,
+    onEnd,
+  });
   if (!admission.admitted) {
     stream.send({ type: "SHUTDOWN", shutdown: { message: admission.message } });
     stream.close();
     return;
   }
-  response.once("close", () => master.agentStreamEnded(stream));
+  // Also if it went away while the registry was being written: what was admitted must be watched.
   master.attachAgent(admission, body, stream);
 }

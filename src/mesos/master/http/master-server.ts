@@ -34,6 +34,8 @@ export interface MasterServerOptions {
 
 export interface MasterServer extends AsyncDisposable {
   readonly port: number;
+  /** Connections open now. */
+  connections(): number;
 }
 
 const operatorBodyMaxBytes = 1024 * 1024;
@@ -43,6 +45,13 @@ export async function serveMaster(options: MasterServerOptions): Promise<MasterS
   const server = createServer((request, response) => {
     // Every failure is answered and logged inside.
     void handle(options, request, response);
+  });
+  let connections = 0;
+  server.on("connection", (socket) => {
+    connections += 1;
+    socket.once("close", () => {
+      connections -= 1;
+    });
   });
   server.maxConnections = connectionsMax;
   server.requestTimeout = 0;
@@ -54,6 +63,7 @@ export async function serveMaster(options: MasterServerOptions): Promise<MasterS
   const address = server.address();
   return {
     port: typeof address === "object" && address !== null ? address.port : options.port,
+    connections: () => connections,
     [Symbol.asyncDispose]: () => close(server),
   };
 }

@@ -20,6 +20,8 @@ export interface RecordStreamOptions<Event> {
   readonly encode: (event: Event) => string;
   readonly clock: Clock;
   readonly log: Log;
+  /** The connection is gone, or was already; never called from within the constructor, send or close. */
+  readonly onEnd: () => void;
   readonly unreadMaxBytes?: number;
 }
 
@@ -32,11 +34,19 @@ export class RecordStream<Event> implements EventStream<Event> {
     this.id = options.id;
     this.#options = options;
     const { response } = options;
+    // Whoever left before the answer began must be noticed as much as who leaves later.
+    if (response.destroyed || response.socket?.destroyed) queueMicrotask(() => this.#end());
+    else response.once("close", () => this.#end());
     // A peer that is gone without a word is noticed by TCP; heartbeats alone would only fill buffers.
     response.socket?.setKeepAlive(true, 30_000);
     response.socket?.setNoDelay(true);
     response.writeHead(200, { "Content-Type": "application/json", ...options.headers });
     response.flushHeaders();
+  }
+
+  #end(): void {
+    this.#open = false;
+    this.#options.onEnd();
   }
 
   send(event: Event): void {

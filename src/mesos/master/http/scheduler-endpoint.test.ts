@@ -215,6 +215,35 @@ describe("the stream", () => {
     await until("the master gives up", () => framework?.stream === undefined);
   });
 
+  test("an agent that leaves while it is being admitted is watched like one that left later", async () => {
+    await using server = await startTestServer(["--agent_ping_timeout=50ms", "--max_agent_ping_timeouts=1"]);
+    const { registry, cluster } = server.master.context;
+    const put = registry.putAgent.bind(registry);
+    const gate = Promise.withResolvers<void>();
+    let asked = false;
+    registry.putAgent = async (...given) => {
+      asked = true;
+      await gate.promise;
+      await put(...given);
+    };
+    const call = {
+      type: "SUBSCRIBE",
+      subscribe: { agent_info: { hostname: "h" }, ip: "127.0.0.1", version: "1.11.0" },
+    };
+    const body = JSON.stringify(call);
+    const head = `POST /margay/v1/agent HTTP/1.1\r\nHost: m\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n`;
+    const raw = new RawConnection(server.port, head + body);
+    await until("the registry is being written", () => asked);
+    raw[Symbol.dispose]();
+    await until("the connection is gone", () => server.connections() === 0);
+    gate.resolve();
+    await until("it was admitted", () => registry.agents.size === 1);
+    await until("it counts as unreachable", () =>
+      [...registry.agents.values()].every((one) => one.state === "unreachable"),
+    );
+    expect(cluster.agents.size).toBe(0);
+  });
+
   test("an agent over the same server is offered to the framework", async () => {
     await using server = await startTestServer();
     const stream = await subscribed(server);
@@ -236,6 +265,9 @@ describe("the stream", () => {
     expect((await postJson(`${server.url}/margay/v1/agent`, call, { "Margay-Stream-Id": header })).status).toBe(202);
     expect((await postJson(`${server.url}/margay/v1/agent`, call, { "Margay-Stream-Id": "old" })).status).toBe(403);
     expect((await postJson(`${server.url}/margay/v1/agent`, { type: "PONG" })).status).toBe(400);
+    const agent_info = { hostname: "h", id: { value: "../../frameworks/x" } };
+    const sneaky = { type: "SUBSCRIBE", subscribe: { agent_info, ip: "127.0.0.1", version: "1.11.0" } };
+    expect((await postJson(`${server.url}/margay/v1/agent`, sneaky)).status).toBe(400);
   });
 });
 

@@ -4,6 +4,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import { CallRefused, parseSchedulerCall } from "../../protocol/call-union.ts";
 import { encodeMessage } from "../../protocol/message-json.ts";
 import type { SchedulerEvent } from "../../protocol/scheduler-event.ts";
+import type { EventStream } from "../event-stream.ts";
 import type { Master } from "../master.ts";
 import { acceptRefusal, contentTypeRefusal } from "./media-types.ts";
 import { RecordStream } from "./record-stream.ts";
@@ -36,8 +37,9 @@ export async function serveScheduler(
     }
     const id = clock.uuid();
     const encode = (event: SchedulerEvent) => encodeMessage("scheduler.Event", event);
-    const stream = new RecordStream({ id, response, headers: { [streamIdHeader]: id }, encode, clock, log });
-    response.once("close", () => master.frameworkStreamEnded(stream));
+    const headers = { [streamIdHeader]: id };
+    const onEnd = () => master.frameworkStreamEnded(stream);
+    const stream: EventStream<SchedulerEvent> = new RecordStream({ id, response, headers, encode, clock, log, onEnd });
     master.subscribeFramework(call.subscribe, stream);
   } catch (error) {
     if (!(error instanceof CallRefused)) throw error;

@@ -12,6 +12,7 @@ export interface TestServer extends AsyncDisposable {
   readonly url: string;
   readonly port: number;
   readonly master: Master;
+  connections(): number;
 }
 
 export async function startTestServer(words: readonly string[] = []): Promise<TestServer> {
@@ -35,6 +36,7 @@ export async function startTestServer(words: readonly string[] = []): Promise<Te
     url: `http://127.0.0.1:${server.port}`,
     port: server.port,
     master,
+    connections: () => server.connections(),
     async [Symbol.asyncDispose]() {
       await master[Symbol.asyncDispose]();
       await server[Symbol.asyncDispose]();
