@@ -4,6 +4,7 @@ import { Command, CommanderError, Option } from "commander";
 import { systemClock } from "../base/clock.ts";
 import { describeError } from "../base/errors.ts";
 import type { Role, RoleIo } from "../base/role.ts";
+import { labTraces } from "../lab/clean-up.ts";
 import { type Proof, proveConnections, removeAskers } from "../lab/guide/connection-proofs.ts";
 import { Guide, networkName, otherNetworkName } from "../lab/guide/guide.ts";
 import { demoImages } from "../lab/images/demo-images.ts";
@@ -46,7 +47,8 @@ async function start(options: StartOptions, io: RoleIo): Promise<number> {
   const say = (line: string) => io.stdout(`${line}\n`);
   say(`== Bring up ${hostCount} virtual hosts\n$ margay lab up --hosts ${hostCount}`);
   let lab: Lab | undefined;
-  let exitCode = 1;
+  let proofs: readonly Proof[] = [];
+  let done = false;
   try {
     lab = await Lab.create({
       name: options.name,
@@ -56,33 +58,53 @@ async function start(options: StartOptions, io: RoleIo): Promise<number> {
       onProgress: (line) => say(`   ${line}`),
       signal: io.signal,
     });
-    const proofs = await walk(lab, io);
-    const failed = proofs.filter(({ passed }) => !passed);
-    exitCode = failed.length === 0 ? 0 : 1;
-    const seconds = ((systemClock.monotonicMs() - startedMs) / 1000).toFixed(0);
-    say(`\n${proofs.length - failed.length} of ${proofs.length} proofs passed, ${seconds} s after the start.`);
-    for (const { claim, seen } of failed) say(`FAILED  ${claim}: ${seen}`);
+    proofs = await walk(lab, io);
+    done = true;
+    say(`\n${verdict(proofs, startedMs)}`);
     if (!options.check) {
       say(whatNext(lab));
       await lab.finished;
-      exitCode = 0;
     }
   } catch (error) {
     if (!io.signal.aborted) io.stderr(`\nmargay start: ${describeError(error)}\n`);
-    exitCode = io.signal.aborted ? 130 : 1;
     if (lab !== undefined && !io.signal.aborted && !options.check) {
       say(
-        `\nThe lab is still up, for a look at what went wrong: margay lab status, margay lab logs host1. Ctrl-C ends it.`,
+        "\nThe lab is still up, for a look at what went wrong: margay lab status, margay lab logs host1. Ctrl-C ends it.",
       );
       await lab.finished.catch(() => undefined);
     }
   }
   if (lab !== undefined) {
-    say(`\nTaking the lab down ...`);
+    say("\nTaking the lab down ...");
     await lab.down();
-    say("Everything is gone.");
+    const left = await labTraces(lab.name);
+    proofs = [
+      ...proofs,
+      shown(io, {
+        claim: "nothing of the lab is left on this machine",
+        passed: left.length === 0,
+        seen: left.join(", ") || "no process, cgroup or file",
+      }),
+    ];
   }
-  return exitCode;
+  if (!done) return io.signal.aborted ? 130 : 1;
+  if (options.check) say(verdict(proofs, startedMs));
+  return proofs.every(({ passed }) => passed) ? 0 : 1;
+}
+
+function verdict(proofs: readonly Proof[], startedMs: number): string {
+  const failed = proofs.filter(({ passed }) => !passed);
+  const seconds = ((systemClock.monotonicMs() - startedMs) / 1000).toFixed(0);
+  const lines = failed.map(({ claim, seen }) => `FAILED  ${claim} [${seen}]`);
+  return [
+    ...lines,
+    `${proofs.length - failed.length} of ${proofs.length} proofs passed, ${seconds} s after the start.`,
+  ].join("\n");
+}
+
+function shown(io: RoleIo, proof: Proof): Proof {
+  io.stdout(`${proof.passed ? "passed" : "FAILED"}  ${proof.claim} [${proof.seen}]\n`);
+  return proof;
 }
 
 async function walk(lab: Lab, io: RoleIo): Promise<readonly Proof[]> {
@@ -90,13 +112,13 @@ async function walk(lab: Lab, io: RoleIo): Promise<readonly Proof[]> {
   const tasks = await guide.run(hostCount);
   guide.showTasks(tasks);
   guide.step(`Who can reach them: members of ${networkName}, and nobody else (outsiders are on ${otherNetworkName})`);
-  const report = ({ claim, passed, seen }: Proof) => guide.say(`${passed ? "passed" : "FAILED"}  ${claim} [${seen}]`);
   const spread = new Set(tasks.map(({ host }) => host)).size === hostCount;
   const first: Proof = {
     claim: `${hostCount} tasks run on ${hostCount} hosts`,
     passed: spread,
     seen: tasks.map(({ host }) => host).join(", "),
   };
+  const report = (proof: Proof) => void shown(io, proof);
   report(first);
   const proofs = await proveConnections(lab, tasks, report, io.signal);
   await removeAskers(lab);

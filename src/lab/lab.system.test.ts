@@ -91,6 +91,28 @@ test(
   timeoutMs,
 );
 
+for (const when of ["at the first line of progress", "when Docker is ready"]) {
+  test(
+    `a lab that is stopped while it comes up, ${when}, leaves nothing`,
+    async () => {
+      const name = freshName();
+      const stop = new AbortController();
+      const coming = Lab.create({
+        name,
+        hosts: 2,
+        parts: "docker",
+        signal: stop.signal,
+        onProgress: (line) => {
+          if (when.includes("first") || line.includes("docker is ready")) stop.abort();
+        },
+      });
+      await expect(coming).rejects.toThrow();
+      expect(await labTraces(name)).toEqual([]);
+    },
+    timeoutMs,
+  );
+}
+
 test(
   "two labs stand side by side and do not see each other; a second one of the same name is refused",
   async () => {

@@ -50,6 +50,7 @@ interface Host {
   readonly services: Service[];
 }
 
+const stopsWithinMs = 5_000;
 const agentsWithinMs = 30_000;
 
 export class Lab implements AsyncDisposable {
@@ -209,7 +210,8 @@ export class Lab implements AsyncDisposable {
     this.#scope.stop();
     for (const { forward } of this.#forwards) forward[Symbol.dispose]();
     await this.#outsideServer?.stop(true);
-    await this.#scope.finished.catch(() => undefined);
+    // What does not stop by itself ends with its host.
+    await Promise.race([this.#scope.finished.catch(() => undefined), systemClock.sleep(stopsWithinMs)]);
     try {
       await removeLab(this.name);
     } finally {

@@ -138,6 +138,7 @@ export class Service {
   async #runOnce(signal: AbortSignal): Promise<string> {
     const { definition, hostPid, logPath, baseEnv } = this.#options;
     for (const path of definition.removeBefore ?? []) await rm(pathInHost(hostPid, path), { force: true });
+    if (signal.aborted) return "stopped";
     this.#enter("starting", "started");
     this.#starts++;
     const log = openSync(logPath, "a", 0o644);
@@ -159,6 +160,8 @@ export class Service {
     const probing = this.#probe(watching.signal);
     const keeping = this.#keepLogSmall(watching.signal);
     const stopped = new Promise<"stopped">((resolve) => {
+      // An aborted signal fires no event any more.
+      if (watching.signal.aborted) resolve("stopped");
       watching.signal.addEventListener("abort", () => resolve("stopped"), { once: true });
     });
     const exit = await Promise.race([outer.exited, stopped]);
