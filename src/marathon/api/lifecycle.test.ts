@@ -471,3 +471,48 @@ test("an app is not recreated over its dying former self", async () => {
   expect(lab.master.alive().map(({ info }) => info.command?.value)).toEqual(["other"]);
   expect(lab.marathon.engine.state.instancesOf("/web" as AppId)).toHaveLength(1);
 });
+
+test("a readiness check holds the roll-out until it passes (checklist 53)", async () => {
+  let ready = true;
+  await using lab = await MarathonLab.open({
+    probe: async () => (ready ? { healthy: true } : { healthy: false, cause: "warming" }),
+  });
+  const readinessChecks = [{ name: "warm", portName: "http", path: "/ready", intervalSeconds: 5, timeoutSeconds: 1 }];
+  await lab.ask("POST", "/v2/apps", { ...bare, portDefinitions: [{ port: 0, name: "http" }], readinessChecks });
+  await lab.deployed();
+  const [old] = lab.master.alive();
+  ready = false;
+  await lab.ask("PUT", "/v2/apps/web", { cmd: "new" });
+  await lab.until("the new task runs", () => lab.master.alive().length === 2);
+  await lab.clock.advance(20_000);
+  expect(lab.master.alive()).toHaveLength(2);
+  const fresh = lab.master.alive().find((task) => task !== old)?.info.task_id.value;
+  const results = (await lab.ask("GET", "/v2/apps/web?embed=app.readiness")).body.app as Record<string, unknown>;
+  expect(results.readinessCheckResults).toContainEqual({ name: "warm", taskId: fresh, ready: false });
+  const [deployment] = (await lab.ask("GET", "/v2/deployments")).body as unknown as Record<string, unknown>[];
+  expect(deployment?.currentActions).toMatchObject([{ action: "RestartApplication", readinessCheckResults: [{}, {}] }]);
+  ready = true;
+  await lab.deployed();
+  expect(lab.master.alive().map(({ info }) => info.task_id.value)).toEqual([fresh ?? ""]);
+});
+
+test("a rolling restart never has fewer healthy instances than promised (checklist 69)", async () => {
+  await using lab = await MarathonLab.open();
+  await lab.ask("POST", "/v2/apps", {
+    ...bare,
+    instances: 4,
+    upgradeStrategy: { minimumHealthCapacity: 0.5, maximumOverCapacity: 0 },
+  });
+  await lab.deployed();
+  await lab.ask("PUT", "/v2/apps/web", { cmd: "new" });
+  let least = 4;
+  let most = 0;
+  while (lab.marathon.engine.state.deployments.size > 0) {
+    least = Math.min(least, lab.master.alive().filter(({ state }) => state === "TASK_RUNNING").length);
+    most = Math.max(most, lab.master.alive().length);
+    await lab.clock.advance(10);
+  }
+  expect(least).toBeGreaterThanOrEqual(2);
+  expect(most).toBeLessThanOrEqual(4);
+  expect(lab.master.alive()).toHaveLength(4);
+});
