@@ -92,6 +92,15 @@ test("a record torn by a crash is cut off, and what follows is whole", async () 
   expect(readFileSync(path, "utf8")).toBe('{"n":1,"text":"ä"}\n{"n":3}\n');
 });
 
+test("records are replaced as a whole, and appended to afterwards", async () => {
+  const file = new RecordFile(join(folder, "records"));
+  await file.append(1);
+  await file.replace([2, 3]);
+  await file.append(4);
+  await file.close();
+  expect(await new RecordFile(join(folder, "records")).read()).toEqual([2, 3, 4]);
+});
+
 test("sandboxes go when their time is over, and only of runs that are complete", async () => {
   await accept();
   const live = { ...ids, executorId: "t.2", containerId: "c2" };

@@ -82,6 +82,17 @@ export class RecordFile {
     return written;
   }
 
+  /** Puts these in place of all records; a crash leaves the old ones or the new. */
+  replace(records: readonly unknown[]): Promise<void> {
+    const written = this.#writing.then(async () => {
+      await this.#file?.close();
+      this.#file = undefined;
+      await writeDurably(this.#path, records.map((record) => `${JSON.stringify(record)}\n`).join(""));
+    });
+    this.#writing = written.catch(() => undefined);
+    return written;
+  }
+
   async close(): Promise<void> {
     await this.#writing;
     await this.#file?.close();

@@ -16,7 +16,11 @@ function open(records: UpdateRecord[] = [], clock = new TestClock()) {
     clock,
     log: silentLog,
     records: [...records],
-    journal: { append: async (record) => void records.push(record), close: async () => undefined },
+    journal: {
+      append: async (record) => void records.push(record),
+      replace: async (all) => void records.splice(0, records.length, ...all),
+      close: async () => undefined,
+    },
     send: (update) => void sent.push(`${update.status.state} (${update.latest_state})`),
     onDone: () => void done.push("done"),
   });
@@ -94,11 +98,56 @@ test("a journal that cannot be written holds the update back", async () => {
     frameworkId: "f",
     clock: new TestClock(),
     log: silentLog,
-    journal: { append: () => Promise.reject(new Error("disk full")), close: async () => undefined },
+    journal: {
+      append: () => Promise.reject(new Error("disk full")),
+      replace: async () => undefined,
+      close: async () => undefined,
+    },
     send: (update) => void sent.push(update.status.state),
     onDone: () => undefined,
   });
   await expect(updates.report(status("TASK_STARTING"))).rejects.toThrow("disk full");
   expect(sent).toEqual([]);
   expect(updates.state).toBe("TASK_STAGING");
+});
+
+test("health results that wait behind another update are told by the newest only, also over a restart", async () => {
+  const health = (healthy: boolean, at: number): TaskStatus => ({
+    ...status("TASK_RUNNING"),
+    ...{ uuid: `health-${at}`, reason: "REASON_TASK_HEALTH_CHECK_STATUS_UPDATED", healthy },
+  });
+  const first = open();
+  await first.updates.report(status("TASK_RUNNING"));
+  for (let at = 1; at <= 5; at += 1) await first.updates.report(health(at % 2 === 0, at));
+  await first.updates.report(status("TASK_FINISHED"));
+  first.updates.close();
+  for (const { updates, sent } of [open([...first.records]), open([...first.records])]) {
+    updates.resend();
+    for (const uuid of ["uuid-TASK_RUNNING", "health-5", "uuid-TASK_FINISHED"]) await updates.acknowledge(uuid);
+    expect(sent.map((one) => one.split(" ")[0])).toEqual(["TASK_RUNNING", "TASK_RUNNING", "TASK_FINISHED"]);
+    expect(updates.done).toBe(true);
+  }
+});
+
+test("the journal of a task that is unhealthy for days stays short and reads back the same", async () => {
+  const { updates, records } = open();
+  await updates.report(status("TASK_STARTING"));
+  await updates.acknowledge("uuid-TASK_STARTING");
+  for (let at = 0; at < 3_000; at += 1) {
+    const uuid = `health-${at}`;
+    await updates.report({
+      ...status("TASK_RUNNING"),
+      uuid,
+      healthy: false,
+      reason: "REASON_TASK_HEALTH_CHECK_STATUS_UPDATED",
+    });
+    if (at < 2_999) await updates.acknowledge(uuid);
+  }
+  expect(records.length).toBeLessThan(1_010);
+  const second = open([...records]);
+  expect(second.updates.history).toEqual(updates.history);
+  second.updates.resend();
+  expect(second.sent).toHaveLength(1);
+  await second.updates.acknowledge("health-2999");
+  expect(second.updates.latestSent?.uuid).toBe("health-2999");
 });

@@ -12,6 +12,8 @@ import { isTerminal, type TaskState, type TaskStatus } from "../protocol/task-st
 
 const resendMinMs = 10_000;
 const resendMaxMs = 600_000;
+/** A task that is unhealthy for days is told of each failure: its journal is written anew after this many records. */
+const journalRecordsMax = 1_000;
 
 /** What is written per task, in order. */
 export type UpdateRecord =
@@ -20,6 +22,8 @@ export type UpdateRecord =
 
 export interface UpdateJournal {
   append(record: UpdateRecord): Promise<void>;
+  /** All records at once, in place of what was written before. */
+  replace(records: readonly UpdateRecord[]): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -47,9 +51,11 @@ export class TaskUpdates {
   #resendMs = resendMinMs;
   #order: Promise<void> = Promise.resolve();
   #closed = false;
+  #recorded = 0;
 
   constructor(options: TaskUpdatesOptions) {
     this.#options = options;
+    this.#recorded = options.records?.length ?? 0;
     for (const record of options.records ?? []) {
       if (record.type === "UPDATE") this.#take(record.status);
       else this.#drop(record.uuid);
@@ -90,7 +96,7 @@ export class TaskUpdates {
   report(status: TaskStatus): Promise<void> {
     return this.#inOrder(async () => {
       if (this.#closed || this.terminal) return;
-      await this.#options.journal.append({ type: "UPDATE", status });
+      await this.#write({ type: "UPDATE", status });
       this.#take(status);
       if (this.#pending.length === 1) this.#sendHead();
     });
@@ -100,7 +106,7 @@ export class TaskUpdates {
   acknowledge(uuid: string): Promise<void> {
     return this.#inOrder(async () => {
       if (this.#pending[0]?.uuid !== uuid) return;
-      await this.#options.journal.append({ type: "ACK", uuid });
+      await this.#write({ type: "ACK", uuid });
       this.#drop(uuid);
       this.#stopTimer();
       this.#resendMs = resendMinMs;
@@ -123,7 +129,27 @@ export class TaskUpdates {
     void this.#inOrder(() => this.#options.journal.close());
   }
 
+  async #write(record: UpdateRecord): Promise<void> {
+    const { journal } = this.#options;
+    if (this.#recorded >= journalRecordsMax) {
+      // What was told already is kept per state; it reads back to the same state as the long form.
+      const told = this.#history.filter((status) => !this.#pending.some((one) => one.uuid === status.uuid));
+      const records: UpdateRecord[] = [];
+      for (const status of told) records.push({ type: "UPDATE", status }, { type: "ACK", uuid: status.uuid ?? "" });
+      for (const status of this.#pending) records.push({ type: "UPDATE", status });
+      await journal.replace(records);
+      this.#recorded = records.length;
+    }
+    await journal.append(record);
+    this.#recorded += 1;
+  }
+
   #take(status: TaskStatus): void {
+    const last = this.#pending.at(-1);
+    // Of health results that wait behind another update only the newest matters: a framework that is away must not make
+    // the queue grow. Reading the records back makes the same choice.
+    const replaces = this.#pending.length > 1 && last !== undefined && isHealthResult(last) && isHealthResult(status);
+    if (replaces) this.#pending.pop();
     this.#pending.push(status);
     this.#latest = status;
     // `data` is large (an inspection) and only travels; the history keeps the rest.
@@ -164,4 +190,8 @@ export class TaskUpdates {
     });
     return done;
   }
+}
+
+function isHealthResult(status: TaskStatus): boolean {
+  return status.state === "TASK_RUNNING" && status.reason === "REASON_TASK_HEALTH_CHECK_STATUS_UPDATED";
 }

@@ -42,7 +42,7 @@ export class StrayUpdates {
       frameworkId: task.frameworkId,
       clock: this.#clock,
       log: this.#log,
-      journal: { append: () => Promise.resolve(), close: () => Promise.resolve() },
+      journal: { append: () => Promise.resolve(), replace: () => Promise.resolve(), close: () => Promise.resolve() },
       send: this.#send,
       onDone: () => this.#strays.delete(key),
     });
