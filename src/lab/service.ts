@@ -47,6 +47,8 @@ export class Service {
   #sinceMs: number;
   #starts = 0;
   #outer: Bun.Subprocess<"ignore", number, number> | undefined;
+  /** Known from the time it was ready. */
+  #program: number | undefined;
 
   constructor(options: ServiceOptions) {
     this.#options = options;
@@ -165,6 +167,8 @@ export class Service {
       watching.signal.addEventListener("abort", () => resolve("stopped"), { once: true });
     });
     const exit = await Promise.race([outer.exited, stopped]);
+    // Somebody may kill nsenter alone: its program would go on beside its successor.
+    if (exit !== "stopped") await this.#endOrphan();
     watching.stop();
     await Promise.all([probing, keeping]);
     this.#outer = undefined;
@@ -172,10 +176,19 @@ export class Service {
     return outer.signalCode === null ? `ended with exit code ${exit}` : `ended by ${outer.signalCode}`;
   }
 
+  async #endOrphan(): Promise<void> {
+    const pid = this.#program;
+    this.#program = undefined;
+    if (pid === undefined || !processAlive(pid)) return;
+    process.kill(pid, "SIGKILL");
+    while (processAlive(pid)) await this.#clock.sleep(10);
+  }
+
   async #probe(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
       try {
         await this.#options.definition.probe(AbortSignal.any([signal, AbortSignal.timeout(5_000)]));
+        this.#program = this.pid;
         if (!signal.aborted) this.#enter("ready", "ready");
         return;
       } catch (error) {
