@@ -5,10 +5,11 @@
  *   source-check   (raw prerouting)  only known interfaces, only their own addresses
  *   forward-from   (forward -30)     outbound policy of the sending endpoint
  *   forward-to     (forward -20)     inbound policy of the receiving endpoint
- *   forward-accepted (forward -10)   marks what passed both, for iptables' FORWARD (forward-accept.ts)
  *   input-from     (input -30)       outbound policy for what is meant for this host
  * Two base chains rather than one, because an accept ends a base chain: the sender's yes must not speak for the
- * receiver. All of them run before iptables' filter (priority 0). The host itself may always talk to its endpoints.
+ * receiver. Both mark the packet for iptables' FORWARD (forward-accept.ts), which runs after them (priority 0): before
+ * the decision, because a drop is final, so whatever gets there was accepted. The host itself may always talk to its
+ * endpoints.
  */
 import { parseCidr } from "../../base/addresses.ts";
 import type { ChainSpec, RuleSpec, SetSpec } from "../../kernel/nftables/ruleset.ts";
@@ -58,6 +59,14 @@ export function baseChains(options: BaseChainOptions): ChainContent[] {
       matches: [{ match: "interface", direction, prefix }],
       actions: [{ do: "goto", chain }],
     }));
+  const forwarded = (direction: "in" | "out", chain: string) =>
+    perPrefix((prefix) => ({
+      matches: [{ match: "interface", direction, prefix }],
+      actions: [
+        { do: "set-mark", bit: acceptedBit },
+        { do: "goto", chain },
+      ],
+    }));
   const chains: ChainContent[] = [
     {
       chain: { name: "source-check", hook: { type: "filter", hook: "prerouting", priority: priorityRaw } },
@@ -66,20 +75,11 @@ export function baseChains(options: BaseChainOptions): ChainContent[] {
     { chain: { name: "endpoint-source" }, rules: sourceRules() },
     {
       chain: { name: "forward-from", hook: { type: "filter", hook: "forward", priority: -30 } },
-      rules: forPrefix("in", names.dispatchFrom),
+      rules: forwarded("in", names.dispatchFrom),
     },
     {
       chain: { name: "forward-to", hook: { type: "filter", hook: "forward", priority: -20 } },
-      rules: forPrefix("out", names.dispatchTo),
-    },
-    {
-      chain: { name: "forward-accepted", hook: { type: "filter", hook: "forward", priority: -10 } },
-      rules: (["in", "out"] as const).flatMap((direction) =>
-        perPrefix((prefix) => ({
-          matches: [{ match: "interface", direction, prefix }],
-          actions: [{ do: "set-mark", bit: acceptedBit }],
-        })),
-      ),
+      rules: forwarded("out", names.dispatchTo),
     },
     {
       chain: { name: "input-from", hook: { type: "filter", hook: "input", priority: -30 } },
