@@ -31,10 +31,12 @@ test(
     const before = await machineState();
     const name = freshName();
     {
-      await using lab = await Lab.create({ name, hosts: 2, parts: "docker" });
+      await using lab = await Lab.create({ name, hosts: 2 });
       const driver = await lab.mustExec("host1", ["docker", "info", "--format", "{{.Name}} {{.Driver}}"]);
       expect(driver.trim()).toMatch(/^host1 (overlay2|vfs)$/);
       await lab.mustExec("host1", ["docker", "network", "create", "plain"]);
+      const calico = ["--driver=calico", "--ipam-driver=calico"];
+      await lab.mustExec("host1", ["docker", "network", "create", ...calico, "my-calico-net"]);
       const whileUp = await machineState();
       expect(whileUp).toEqual(before);
     }
