@@ -5,7 +5,7 @@
  * - It starts without the store and without Docker; what needs them waits with a reason a user can read.
  * Absent on purpose: who makes endpoints (plugins/), what policy means (policy/), how the kernel is spoken to (kernel/).
  */
-import type { Cidr, IpAddress } from "../base/addresses.ts";
+import type { Cidr } from "../base/addresses.ts";
 import { Backoff } from "../base/backoff.ts";
 import type { Clock } from "../base/clock.ts";
 import { describeError, OperationError } from "../base/errors.ts";
@@ -20,7 +20,6 @@ import { Dataplane } from "./dataplane/dataplane.ts";
 import { Enforcement } from "./enforcement.ts";
 import { HealthBoard } from "./health-board.ts";
 import { HealthServer } from "./health-server.ts";
-import { linkLocalAddress } from "./link-local-address.ts";
 import { NodeApi } from "./node-api.ts";
 import { NodeMetrics } from "./node-metrics.ts";
 import { orAborted } from "./or-aborted.ts";
@@ -132,10 +131,6 @@ export class NodeAgent implements AsyncDisposable {
     throw new OperationError("NODE_GATE_KERNEL", `the endpoint's policy is not in force: ${problem}`, {
       retry: "backoff",
     });
-  }
-
-  async linkLocalAddress(name: string, signal: AbortSignal): Promise<IpAddress | undefined> {
-    return await linkLocalAddress(this.#options.clock, name, signal);
   }
 
   /** Rejects when a part of the node broke in a way only a restart mends. */

@@ -1,43 +1,34 @@
 /**
- * The IPv6 link-local address of an interface of this host: next hop of the container at its other end. The kernel makes it
- * when the link goes up and first checks that nobody else has it; hosts without IPv6 have none. Read from
- * /proc/net/if_inet6 (net/ipv6/addrconf.c, if6_seq_show): address, index, prefix length, scope, flags, name.
+ * The IPv6 link-local address of the host's end of a veth: next hop of the container at its other end. The kernel makes it
+ * when the link has a carrier, which is when Docker has taken the other end up: after Join was answered. So it is foretold
+ * from the link's MAC, as the kernel will do it (net/ipv6/addrconf.c, addrconf_addr_gen; RFC 4291 appendix A). Undefined
+ * where IPv6 is off, or where an administrator chose another way to make addresses.
  */
 import { readFile } from "node:fs/promises";
 import { addressFromBytes, type IpAddress } from "../base/addresses.ts";
-import type { Clock } from "../base/clock.ts";
+import type { InterfaceName } from "../base/names.ts";
 
-const WAIT_MS = 2_000;
-const ASK_EVERY_MS = 50;
-const SCOPE_LINK = 0x20;
-const FLAG_TENTATIVE = 0x40;
-const FLAG_DAD_FAILED = 0x08;
+const GENERATED_FROM_MAC = "0";
+const UNIVERSAL_LOCAL_BIT = 0x02;
 
-/** undefined when none appears within 2 s. */
-export async function linkLocalAddress(
-  clock: Clock,
-  name: string,
-  signal: AbortSignal,
-): Promise<IpAddress | undefined> {
-  const untilMs = clock.monotonicMs() + WAIT_MS;
-  for (;;) {
-    const table = await readFile("/proc/self/net/if_inet6", "utf8").catch(() => undefined);
-    if (table === undefined) return undefined; // a kernel without IPv6
-    const address = findLinkLocal(table, name);
-    if (address !== undefined || clock.monotonicMs() >= untilMs) return address;
-    await clock.sleep(ASK_EVERY_MS, signal);
-  }
+export async function linkLocalAddress(name: InterfaceName): Promise<IpAddress | undefined> {
+  const settings = `/proc/sys/net/ipv6/conf/${name}`;
+  if ((await read(`${settings}/disable_ipv6`)) !== "0") return undefined;
+  if ((await read(`${settings}/addr_gen_mode`)) !== GENERATED_FROM_MAC) return undefined;
+  return linkLocalOfMac((await read(`/sys/class/net/${name}/address`)) ?? "");
 }
 
-export function findLinkLocal(table: string, name: string): IpAddress | undefined {
-  for (const line of table.split("\n")) {
-    const [address, , , scope, flags, device] = line.trim().split(/\s+/);
-    if (device !== name || address?.length !== 32) continue;
-    if (Number.parseInt(scope ?? "", 16) !== SCOPE_LINK) continue;
-    // A tentative address answers too: both ends of a veth are ours, a duplicate cannot be.
-    const flagBits = Number.parseInt(flags ?? "", 16);
-    if ((flagBits & FLAG_DAD_FAILED) !== 0 && (flagBits & FLAG_TENTATIVE) === 0) continue;
-    return addressFromBytes(Uint8Array.from(address.match(/../g) ?? [], (byte) => Number.parseInt(byte, 16)));
+export function linkLocalOfMac(mac: string): IpAddress | undefined {
+  if (!/^([0-9a-f]{2}:){5}[0-9a-f]{2}$/.test(mac)) return undefined;
+  const [first = 0, ...rest] = mac.split(":").map((byte) => Number.parseInt(byte, 16));
+  const interfaceId = [first ^ UNIVERSAL_LOCAL_BIT, ...rest.slice(0, 2), 0xff, 0xfe, ...rest.slice(2)];
+  return addressFromBytes(Uint8Array.from([0xfe, 0x80, 0, 0, 0, 0, 0, 0, ...interfaceId]));
+}
+
+async function read(path: string): Promise<string | undefined> {
+  try {
+    return (await readFile(path, "utf8")).trim();
+  } catch {
+    return undefined; // a kernel without IPv6, or the link is gone: both mean that there is no such address
   }
-  return undefined;
 }

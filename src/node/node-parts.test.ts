@@ -7,7 +7,7 @@ import { openSqliteStore } from "../store/sqlite-store.ts";
 import type { Store } from "../store/store.ts";
 import { chooseDefaultPool, type InitializationOptions, initializeCluster } from "./cluster-initialization.ts";
 import { HealthBoard } from "./health-board.ts";
-import { findLinkLocal } from "./link-local-address.ts";
+import { linkLocalOfMac } from "./link-local-address.ts";
 import { RevisionWaiters } from "./revision-waiters.ts";
 
 const { signal } = new AbortController();
@@ -70,17 +70,10 @@ describe("waiting for a revision", () => {
   });
 });
 
-test("the link-local address of an interface is found, global and failed ones are not", () => {
-  const table = [
-    "20010db8000000000000000000000001 02 40 00 80 cali1",
-    "fe8000000000000058cf02fffe1a77b1 03 40 20 88 cali1",
-    "fe8000000000000058cf02fffe1a77b2 04 40 20 80 cali2",
-    "fe8000000000000058cf02fffe1a77b3 05 40 20 40 cali3",
-  ].join("\n");
-  expect(findLinkLocal(table, "cali1")).toBeUndefined(); // duplicate detected
-  expect(findLinkLocal(table, "cali2") as string).toBe("fe80::58cf:2ff:fe1a:77b2");
-  expect(findLinkLocal(table, "cali3") as string).toBe("fe80::58cf:2ff:fe1a:77b3"); // still being checked: both ends are ours
-  expect(findLinkLocal(table, "eth0")).toBeUndefined();
+test("a link-local address follows from the MAC as the kernel makes it", () => {
+  expect(linkLocalOfMac("5a:3f:02:1a:77:b1") as string).toBe("fe80::583f:2ff:fe1a:77b1");
+  expect(linkLocalOfMac("ee:ee:ee:ee:ee:ee") as string).toBe("fe80::ecee:eeff:feee:eeee");
+  expect(linkLocalOfMac("")).toBeUndefined();
 });
 
 describe("an empty store", () => {

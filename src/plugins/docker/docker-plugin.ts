@@ -14,6 +14,7 @@ import { TaskScope } from "../../base/task-scope.ts";
 import { Ipam } from "../../ipam/ipam.ts";
 import { profileKey } from "../../model/keys.ts";
 import type { NodeAgent } from "../../node/agent.ts";
+import { linkLocalAddress } from "../../node/link-local-address.ts";
 import type { Store } from "../../store/store.ts";
 import { WatchedPrefix } from "../../store/watched-prefix.ts";
 import type { DriverSettings } from "./driver-settings.ts";
@@ -111,7 +112,7 @@ export class DockerPlugin implements AsyncDisposable {
       links: {
         createVeth: (request) => dataplane.createVeth(request),
         removeVeth: (name) => dataplane.removeVeth(name),
-        linkLocalAddress: (name, signal) => agent.linkLocalAddress(name, signal),
+        linkLocalAddress,
       },
       gate: (key, revision, signal) => agent.programmed(key, revision, signal),
       locks,

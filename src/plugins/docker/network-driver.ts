@@ -8,6 +8,7 @@
  */
 import { hostCidr, type IpAddress, ipFamily, networkAddress, tryParseCidr } from "../../base/addresses.ts";
 import { OperationError } from "../../base/errors.ts";
+import type { InterfaceName } from "../../base/names.ts";
 import type { DriverSettings } from "./driver-settings.ts";
 import {
   CONTAINER_MAC,
@@ -41,8 +42,8 @@ const STATIC_ROUTE_ON_LINK = 1;
 export interface HostLinks {
   createVeth(options: { hostName: string; containerName: string; mtu?: number }): Promise<void>;
   removeVeth(hostName: string): Promise<void>;
-  /** The link-local address of an interface, waiting a moment for it; undefined where IPv6 is off. */
-  linkLocalAddress(hostName: string, signal: AbortSignal): Promise<IpAddress | undefined>;
+  /** The link-local address the interface will have; undefined where IPv6 is off. */
+  linkLocalAddress(hostName: InterfaceName): Promise<IpAddress | undefined>;
 }
 
 /** Resolves when the kernel enforces the record at `key` as it was at this revision (or later). */
@@ -176,7 +177,7 @@ export class NetworkDriver {
         const gateStartedMs = monotonicMs();
         await gate(record.key, record.revision, signal);
         onStep("policy-gate", gateStartedMs);
-        return await this.#joinAnswer(EndpointID, record.addresses, nextHop, signal);
+        return await this.#joinAnswer(EndpointID, record.addresses, nextHop);
       } catch (error) {
         await links.removeVeth(hostInterface);
         throw error;
@@ -205,12 +206,7 @@ export class NetworkDriver {
     });
   }
 
-  async #joinAnswer(
-    endpointId: string,
-    addresses: readonly IpAddress[],
-    nextHop: number,
-    signal: AbortSignal,
-  ): Promise<object> {
+  async #joinAnswer(endpointId: string, addresses: readonly IpAddress[], nextHop: number): Promise<object> {
     const answer: Record<string, unknown> = {
       InterfaceName: { SrcName: temporaryInterfaceName(endpointId), DstPrefix: this.#options.settings.interfacePrefix },
       DisableGatewayService: false,
@@ -221,7 +217,7 @@ export class NetworkDriver {
       routes.push(onLinkRoute(`${nextHopAddress(nextHop)}/32`));
     }
     if (addresses.some((address) => ipFamily(address) === 6)) {
-      const linkLocal = await this.#options.links.linkLocalAddress(hostInterfaceName(endpointId), signal);
+      const linkLocal = await this.#options.links.linkLocalAddress(hostInterfaceName(endpointId));
       if (linkLocal !== undefined) {
         answer.GatewayIPv6 = linkLocal;
         routes.push(onLinkRoute(hostCidr(linkLocal)));
