@@ -31,7 +31,6 @@ export async function runTests(files, { timeoutMs, quiet = false }) {
   const child = spawn(bun, [...args, ...files.map((file) => `./${file}`)], {
     cwd: root,
     stdio: ["ignore", "pipe", "pipe"],
-    env: { ...process.env, MARGAY_LOG: process.env.MARGAY_LOG ?? "warn" },
   });
   const output = [];
   for (const stream of [child.stdout, child.stderr]) stream.on("data", (chunk) => output.push(chunk));
