@@ -63,140 +63,8 @@ export class DockerPlugin implements AsyncDisposable {
 
   /** Both sockets listen when this returns; everything else goes on in the background until the plug-in is disposed of. */
   static start(options: DockerPluginOptions): DockerPlugin {
-    const { agent, store, engine, settings, stateDir, graceMs, clock, log } = options;
-    const { health, metrics, api, dataplane } = agent;
-    const host = agent.host.name;
-    const cluster = (signal: AbortSignal) => agent.cluster(signal);
-    const locks = new KeyedLocks();
-    const endpoints = StateFiles.open(join(stateDir, "docker", "endpoints"), endpointState, log);
-    const networks = new NetworkDirectory({ directory: join(stateDir, "docker", "networks"), engine, log });
-    const { createProfiles } = settings;
-    const records = new NetworkRecords({ store, clock, log, host, createProfiles });
-    const registry = new EndpointRegistry({
-      host,
-      store,
-      ipam: new Ipam({ store, clock }),
-      clock,
-      log,
-      createProfiles,
-      ensureProfile: async (network, signal) => {
-        if (!agent.view.hasProfile(profileKey(profileNameOf(network)))) await records.ensureProfile(network, signal);
-      },
-      isLinked: (endpointId) => dataplane.linkExists(hostInterfaceName(endpointId)),
-    });
-    const replication = new NetworkReplication({ engine, records, networks, cluster, log });
-    const labelling = new EndpointLabelling({
-      engine,
-      setLabels: (endpointId, labels, signal) => registry.setLabels(endpointId, labels, signal),
-      waitMs: settings.labelWaitMs,
-      clock,
-      log,
-    });
-    const reconciler = new EndpointReconciler({
-      engine,
-      registry,
-      networks,
-      endpoints,
-      links: dataplane,
-      locks,
-      graceMs,
-      clock,
-      log,
-      onRepair: (kind) => metrics.repaired.inc({ kind }),
-    });
-    const driver = new NetworkDriver({
-      settings,
-      registry,
-      networks,
-      endpoints,
-      links: {
-        createVeth: (request) => dataplane.createVeth(request),
-        removeVeth: (name) => dataplane.removeVeth(name),
-        linkLocalAddress,
-      },
-      gate: (key, revision, signal) => agent.programmed(key, revision, signal),
-      locks,
-      onEndpointCreated: (endpointId, networkId) => {
-        if (settings.labelEndpoints) labelling.expect(endpointId, networkId);
-      },
-      onStep: (step, startedMs) =>
-        metrics.endpointStepSeconds.observe({ step }, (clock.monotonicMs() - startedMs) / 1_000),
-      monotonicMs: () => clock.monotonicMs(),
-    });
-    const ipam = new IpamDriver({ registry, pools: (signal) => options.pools.pools(signal), clock });
-
-    const serve = (name: string, interfaces: readonly string[], calls: PluginCalls) =>
-      PluginServer.listen({
-        socketPath: join(options.pluginDir, `${name}.sock`),
-        calls: { "Plugin.Activate": bodyless(() => ({ Implements: interfaces })), ...calls },
-        clock,
-        log,
-        onCall: (call, outcome, durationMs) => metrics.pluginCallSeconds.observe({ call, outcome }, durationMs / 1_000),
-      });
-    const servers = [
-      // One process behind both, and both drivers on the first: see reference/docker.md 2.6.
-      serve("calico", ["NetworkDriver", "IpamDriver"], { ...driver.calls(), ...ipam.calls() }),
-      serve("calico-ipam", ["IpamDriver"], ipam.calls()),
-    ];
-
-    const scope = new TaskScope("docker plug-in");
-    const networkLoop = new Reconciler({
-      name: "docker-networks",
-      clock,
-      log,
-      pass: (signal) => replication.pass(signal),
-      resyncEveryMs: RECONCILE_EVERY_MS,
-      retry: RETRY,
-    });
-    const endpointLoop = new Reconciler({
-      name: "docker-endpoints",
-      clock,
-      log,
-      pass: (signal) => reconciler.pass(signal),
-      resyncEveryMs: Math.min(RECONCILE_EVERY_MS, graceMs),
-      retry: RETRY,
-    });
-    health.register("DockerNetworks", { detail: "sockets listen" });
-    health.report("DockerNetworks", { ready: true });
-    api.addStatus("docker", () => ({
-      networks: networks.known(),
-      ...replication.status(),
-      ...reconciler.status(),
-      lastNetworkError: messageOf(networkLoop.lastError),
-      lastEndpointError: messageOf(endpointLoop.lastError),
-    }));
-    const watched = new WatchedPrefix({
-      store,
-      prefix: NETWORK_RECORDS_PREFIX,
-      clock,
-      log,
-      onChange: () => networkLoop.poke(),
-      onInSync: () => networkLoop.poke(),
-    });
-    scope.run("network records", (signal) => watched.run(signal));
-    scope.run("networks", (signal) => networkLoop.run(signal));
-    scope.run("endpoints", (signal) => endpointLoop.run(signal));
-    scope.run("labels", (signal) => labelling.run(signal));
-    scope.run("events", async (signal) => {
-      let away = false;
-      for await (const heard of engine.events.follow({ signal, filters: { type: ["network"] } })) {
-        if (heard.kind === "disconnected") {
-          if (!away) log.info({ event: "docker_away", reason: heard.reason });
-          away = true;
-          continue;
-        }
-        if (heard.kind === "connected") {
-          away = false;
-          networkLoop.poke();
-          endpointLoop.poke();
-          continue;
-        }
-        const { action, attributes } = heard.event;
-        if (action === "create" || action === "destroy" || action === "remove") networkLoop.poke();
-        if (action === "connect") labelling.onConnected(attributes.container ?? "");
-      }
-    });
-    return new DockerPlugin(servers, scope);
+    const parts = partsOf(options);
+    return new DockerPlugin(listen(options, parts), runInBackground(options, parts));
   }
 
   /** Rejects when a background task broke. */
@@ -213,4 +81,157 @@ export class DockerPlugin implements AsyncDisposable {
 
 function messageOf(error: unknown): string | null {
   return error === undefined ? null : error instanceof Error ? error.message : String(error);
+}
+
+type Parts = ReturnType<typeof partsOf>;
+
+/** Everything of the plug-in, put together; nothing runs yet. */
+function partsOf(options: DockerPluginOptions) {
+  const { agent, store, engine, settings, stateDir, graceMs, clock, log } = options;
+  const { metrics, dataplane } = agent;
+  const host = agent.host.name;
+  const cluster = (signal: AbortSignal) => agent.cluster(signal);
+  const locks = new KeyedLocks();
+  const endpoints = StateFiles.open(join(stateDir, "docker", "endpoints"), endpointState, log);
+  const networks = new NetworkDirectory({ directory: join(stateDir, "docker", "networks"), engine, log });
+  const { createProfiles } = settings;
+  const records = new NetworkRecords({ store, clock, log, host, createProfiles });
+  const registry = new EndpointRegistry({
+    host,
+    store,
+    ipam: new Ipam({ store, clock }),
+    clock,
+    log,
+    createProfiles,
+    ensureProfile: async (network, signal) => {
+      if (!agent.view.hasProfile(profileKey(profileNameOf(network)))) await records.ensureProfile(network, signal);
+    },
+    isLinked: (endpointId) => dataplane.linkExists(hostInterfaceName(endpointId)),
+  });
+  const replication = new NetworkReplication({ engine, records, networks, cluster, log });
+  const labelling = new EndpointLabelling({
+    engine,
+    setLabels: (endpointId, labels, signal) => registry.setLabels(endpointId, labels, signal),
+    waitMs: settings.labelWaitMs,
+    clock,
+    log,
+  });
+  const reconciler = new EndpointReconciler({
+    engine,
+    registry,
+    networks,
+    endpoints,
+    links: dataplane,
+    locks,
+    graceMs,
+    clock,
+    log,
+    onRepair: (kind) => metrics.repaired.inc({ kind }),
+  });
+  const driver = new NetworkDriver({
+    settings,
+    registry,
+    networks,
+    endpoints,
+    links: {
+      createVeth: (request) => dataplane.createVeth(request),
+      removeVeth: (name) => dataplane.removeVeth(name),
+      linkLocalAddress,
+    },
+    gate: (key, revision, signal) => agent.programmed(key, revision, signal),
+    locks,
+    onEndpointCreated: (endpointId, networkId) => {
+      if (settings.labelEndpoints) labelling.expect(endpointId, networkId);
+    },
+    onStep: (step, startedMs) =>
+      metrics.endpointStepSeconds.observe({ step }, (clock.monotonicMs() - startedMs) / 1_000),
+    monotonicMs: () => clock.monotonicMs(),
+  });
+  const ipam = new IpamDriver({ registry, pools: (signal) => options.pools.pools(signal), clock });
+  return { networks, replication, labelling, reconciler, driver, ipam };
+}
+
+function listen(options: DockerPluginOptions, { driver, ipam }: Parts): readonly PluginServer[] {
+  const { clock, log } = options;
+  const { metrics } = options.agent;
+  const serve = (name: string, interfaces: readonly string[], calls: PluginCalls) =>
+    PluginServer.listen({
+      socketPath: join(options.pluginDir, `${name}.sock`),
+      calls: { "Plugin.Activate": bodyless(() => ({ Implements: interfaces })), ...calls },
+      clock,
+      log,
+      onCall: (call, outcome, durationMs) => metrics.pluginCallSeconds.observe({ call, outcome }, durationMs / 1_000),
+    });
+  return [
+    // One process behind both, and both drivers on the first: see reference/docker.md 2.6.
+    serve("calico", ["NetworkDriver", "IpamDriver"], { ...driver.calls(), ...ipam.calls() }),
+    serve("calico-ipam", ["IpamDriver"], ipam.calls()),
+  ];
+}
+
+/** What puts right, replicates, labels and listens, until the scope is disposed of. */
+function runInBackground(options: DockerPluginOptions, parts: Parts): TaskScope {
+  const { store, engine, graceMs, clock, log } = options;
+  const { health, api } = options.agent;
+  const { networks, replication, labelling, reconciler } = parts;
+  const scope = new TaskScope("docker plug-in");
+  const networkLoop = new Reconciler({
+    name: "docker-networks",
+    clock,
+    log,
+    pass: (signal) => replication.pass(signal),
+    resyncEveryMs: RECONCILE_EVERY_MS,
+    retry: RETRY,
+  });
+  const endpointLoop = new Reconciler({
+    name: "docker-endpoints",
+    clock,
+    log,
+    pass: (signal) => reconciler.pass(signal),
+    resyncEveryMs: Math.min(RECONCILE_EVERY_MS, graceMs),
+    retry: RETRY,
+  });
+  health.register("DockerNetworks", { detail: "sockets listen" });
+  health.report("DockerNetworks", { ready: true });
+  api.addStatus("docker", () => ({
+    networks: networks.known(),
+    ...replication.status(),
+    ...reconciler.status(),
+    lastNetworkError: messageOf(networkLoop.lastError),
+    lastEndpointError: messageOf(endpointLoop.lastError),
+  }));
+  const watched = new WatchedPrefix({
+    store,
+    prefix: NETWORK_RECORDS_PREFIX,
+    clock,
+    log,
+    onChange: () => networkLoop.poke(),
+    onInSync: () => networkLoop.poke(),
+  });
+  scope.run("network records", (signal) => watched.run(signal));
+  scope.run("networks", (signal) => networkLoop.run(signal));
+  scope.run("endpoints", (signal) => endpointLoop.run(signal));
+  scope.run("labels", (signal) => labelling.run(signal));
+  scope.run("events", async (signal) => {
+    let away = false;
+    for await (const heard of engine.events.follow({ signal, filters: { type: ["network"] } })) {
+      if (heard.kind === "disconnected") {
+        if (!away) log.info({ event: "docker_away", reason: heard.reason });
+        health.report("DockerNetworks", { detail: `sockets listen; ${heard.reason}` });
+        away = true;
+        continue;
+      }
+      if (heard.kind === "connected") {
+        away = false;
+        health.report("DockerNetworks", { detail: "sockets listen, Docker answers" });
+        networkLoop.poke();
+        endpointLoop.poke();
+        continue;
+      }
+      const { action, attributes } = heard.event;
+      if (action === "create" || action === "destroy" || action === "remove") networkLoop.poke();
+      if (action === "connect") labelling.onConnected(attributes.container ?? "");
+    }
+  });
+  return scope;
 }

@@ -382,8 +382,9 @@ describe("a container's life", () => {
           }
         }
         // An address released while its container still had an interface is the reconciler's to free.
-        const pending = await fixture.registry.pendingHandles(new AbortController().signal);
-        for (const handle of pending) await fixture.registry.releaseHandle(handle, new AbortController().signal);
+        const { signal } = new AbortController();
+        const pending = await fixture.registry.pending(signal);
+        for (const address of pending) await fixture.registry.releasePending(address, signal);
         const leaveCameBeforeRelease = order.indexOf("Leave") < order.indexOf("ReleaseAddress");
         const deleteCameBeforeRelease = order.indexOf("DeleteEndpoint") < order.indexOf("ReleaseAddress");
         if (leaveCameBeforeRelease || deleteCameBeforeRelease) expect(pending).toEqual([]);
@@ -531,7 +532,7 @@ describe("a container's life", () => {
     await fixture.call("IpamDriver.RequestAddress", { PoolID: "192.168.0.0/16", Address: "192.168.0.9" });
     const data = [{ ...calicoData[0], AuxAddresses: { printer: "192.168.0.9/32" } }];
     expect((await fixture.call("NetworkDriver.CreateNetwork", network({}, data))).status).toBe(200);
-    expect(await fixture.registry.pendingHandles(new AbortController().signal)).toEqual([]);
+    expect(await fixture.registry.pending(new AbortController().signal)).toEqual([]);
     await fixture.call("IpamDriver.ReleaseAddress", { PoolID: "192.168.0.0/16", Address: "192.168.0.9" });
     expect(await fixture.traces()).toEqual([]);
   });

@@ -56,7 +56,7 @@ export class EndpointReconciler {
     const { registry, endpoints, links, clock, graceMs } = this.#options;
     // Records first: an endpoint made meanwhile is then attached but not yet a record, which nobody acts on at once.
     const records = await registry.list(signal);
-    const pendingHandles = await registry.pendingHandles(signal);
+    const pending = await registry.pending(signal);
     const linkStates = await Promise.all(
       [...endpoints.entries()].map(async ([endpointId, { hostInterface }]) => ({
         endpointId,
@@ -65,7 +65,7 @@ export class EndpointReconciler {
     );
     const attached = await this.#attached(signal);
     const { steps, orphans } = planReconciliation(
-      { records, attached, links: linkStates, pendingHandles, nowMs: clock.monotonicMs(), graceMs },
+      { records, attached, links: linkStates, pending, nowMs: clock.monotonicMs(), graceMs },
       this.#orphans,
     );
     this.#orphans = orphans;
@@ -98,9 +98,10 @@ export class EndpointReconciler {
 
   async #carryOut(step: ReconciliationStep, signal: AbortSignal): Promise<void> {
     const { registry, endpoints, links, locks, log } = this.#options;
-    if (step.kind === "release-handle") {
-      log.warn({ event: "docker_address_repaired", handle: step.handle }, "an address nobody came for is given back");
-      return await registry.releaseHandle(step.handle, signal);
+    if (step.kind === "release-address") {
+      const { address, handle } = step.pending;
+      log.warn({ event: "docker_address_repaired", address, handle }, "an address nobody came for is given back");
+      return await registry.releasePending(step.pending, signal);
     }
     const endpointId = step.kind === "restore-record" ? step.endpoint.endpointId : step.endpointId;
     await locks.run(endpointId, signal, async () => {

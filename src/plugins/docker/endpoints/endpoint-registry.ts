@@ -38,7 +38,7 @@ import {
   NETWORK_ANNOTATION,
   NETWORK_ID_ANNOTATION,
 } from "./endpoint-names.ts";
-import type { AttachedEndpoint, EndpointRecord } from "./reconciliation-plan.ts";
+import type { AttachedEndpoint, EndpointRecord, PendingAddress } from "./reconciliation-plan.ts";
 
 const ATTEMPTS_MAX = 10;
 /** Of a record that was never written before: whichever revision is seen first is this one. */
@@ -193,11 +193,7 @@ export class EndpointRegistry {
 
   /** The rest of `remove`, for an endpoint whose addresses Docker will not ask to be freed. */
   async releaseEndpoint(endpointId: string, signal: AbortSignal): Promise<void> {
-    await this.releaseHandle(this.#pendingPrefix + endpointId, signal);
-  }
-
-  async releaseHandle(handle: string, signal: AbortSignal): Promise<void> {
-    await this.#options.ipam.releaseByHandle(handle, { signal });
+    await this.#options.ipam.releaseByHandle(this.#pendingPrefix + endpointId, { signal });
   }
 
   async find(endpointId: string, signal: AbortSignal): Promise<FoundEndpoint | undefined> {
@@ -229,19 +225,31 @@ export class EndpointRegistry {
     });
   }
 
-  /** Handles of addresses nobody has come for, or that were not given back. */
-  async pendingHandles(signal: AbortSignal): Promise<readonly string[]> {
+  /** Addresses nobody has come for, or that were not given back. */
+  async pending(signal: AbortSignal): Promise<readonly PendingAddress[]> {
     const { host, ipam, store } = this.#options;
     const { kvs } = await store.list(handlesPrefix + this.#pendingPrefix, { signal });
-    const own: string[] = [];
+    const own: PendingAddress[] = [];
     for (const { key } of kvs) {
       const handle = parseHandleKey(key);
-      const [address] = handle === undefined ? [] : await ipam.addressesOfHandle(handle);
-      // A host may be called "host1-pending-x": the name of a handle alone does not say whose it is.
-      const held = address === undefined ? undefined : await ipam.lookup(address);
-      if (handle !== undefined && held?.attributes.node === host) own.push(handle);
+      if (handle === undefined) continue;
+      for (const address of await ipam.addressesOfHandle(handle)) {
+        const held = await ipam.lookup(address);
+        // A host may be called "host1-pending-x": the name of a handle alone does not say whose it is.
+        if (held === undefined || held.handle !== handle || held.attributes.node !== host) continue;
+        own.push({ address, handle, sequence: held.sequence });
+      }
     }
     return own;
+  }
+
+  /** Unless it has become somebody's since. */
+  async releasePending({ address, handle, sequence }: PendingAddress, signal: AbortSignal): Promise<void> {
+    try {
+      await this.#options.ipam.releaseAddress(address, { handle, sequence, signal });
+    } catch (error) {
+      if (!isIpamError(error, "IPAM_OWNER_MISMATCH")) throw error;
+    }
   }
 
   async setLabels(endpointId: string, labels: Readonly<Record<string, string>>, signal: AbortSignal): Promise<void> {

@@ -1,6 +1,7 @@
 /** What is put right after lost calls and crashes, and when. */
 
 import { expect, test } from "bun:test";
+import { parseIpAddress } from "../../../base/addresses.ts";
 import {
   type EndpointSnapshot,
   type OrphanTimes,
@@ -10,7 +11,7 @@ import {
 
 const GRACE_MS = 60_000;
 
-/** Words: "r:a" record, "r?:a" record of an unnamed network, "d:a" Docker has it, "v:a" veth, "f:a" only its file, "p:h" pending. */
+/** Words: "r:a" record, "r?:a" record of an unnamed network, "d:a" Docker has it, "v:a" veth, "f:a" only its file, "p:ip#n" pending. */
 function snapshot(text: string, nowMs: number): EndpointSnapshot {
   const of = (kind: string) =>
     text.split(" ").flatMap((word) => (word.startsWith(`${kind}:`) ? [word.slice(kind.length + 1)] : []));
@@ -28,7 +29,14 @@ function snapshot(text: string, nowMs: number): EndpointSnapshot {
       ...of("v").map((endpointId) => ({ endpointId, exists: true })),
       ...of("f").map((endpointId) => ({ endpointId, exists: false })),
     ],
-    pendingHandles: of("p"),
+    pending: of("p").map((word) => {
+      const [address = "", sequence = "0"] = word.split("#");
+      return {
+        address: parseIpAddress(address),
+        handle: `docker-host1-pending-${address}`,
+        sequence: BigInt(sequence),
+      };
+    }),
     nowMs,
     graceMs: GRACE_MS,
   };
@@ -36,8 +44,8 @@ function snapshot(text: string, nowMs: number): EndpointSnapshot {
 
 function describeStep(step: ReconciliationStep): string {
   switch (step.kind) {
-    case "release-handle":
-      return `${step.kind} ${step.handle}`;
+    case "release-address":
+      return `${step.kind} ${step.pending.address}`;
     case "restore-record":
       return `${step.kind} ${step.endpoint.endpointId}`;
     default:
@@ -57,11 +65,7 @@ const cases: readonly [name: string, text: string, afterGrace: string][] = [
   ["a record without Docker endpoint goes", "r:a v:a", "remove-record a"],
   ["a veth nobody knows goes", "v:a", "remove-link a"],
   ["a leftover file goes", "f:a", "forget-link a"],
-  [
-    "an address reserved for nobody is given back",
-    "p:docker-host1-pending-10.0.0.1",
-    "release-handle docker-host1-pending-10.0.0.1",
-  ],
+  ["an address reserved for nobody is given back", "p:10.0.0.1", "release-address 10.0.0.1"],
   ["a container whose record was lost gets it back", "d:a v:a", "restore-record a"],
   ["a container without record and interface is only reported", "d:a", "warn a"],
   ["one orphan does not pull another down", "r:a d:a v:a r:b", "remove-record b"],
@@ -81,4 +85,8 @@ test("an orphan that was seen healthy in between starts its grace anew", () => {
 
 test("an endpoint made before its network's name was known is put right at once", () => {
   expect(run([0, "r?:a d:a v:a"])).toBe("resolve-network a");
+});
+
+test("an address that was given back and taken again meanwhile is another reservation", () => {
+  expect(run([0, "p:10.0.0.1#1"], [GRACE_MS, "p:10.0.0.1#2"])).toBe("");
 });

@@ -7,6 +7,8 @@
  * the snapshot at all (reference/docker.md 2.6, 8.1).
  */
 
+import type { IpAddress } from "../../../base/addresses.ts";
+
 export interface EndpointRecord {
   readonly endpointId: string;
   /** False: made while the network's name was unknown; closed until then. */
@@ -21,14 +23,21 @@ export interface AttachedEndpoint {
   readonly mac: string;
 }
 
+export interface PendingAddress {
+  readonly address: IpAddress;
+  readonly handle: string;
+  /** Tells this reservation from a later one of the same address. */
+  readonly sequence: bigint | undefined;
+}
+
 export interface EndpointSnapshot {
   readonly records: readonly EndpointRecord[];
   /** Of all networks of the driver, from a daemon that answered. */
   readonly attached: readonly AttachedEndpoint[];
   /** EndpointIDs with a state file and whether their host veth exists. */
   readonly links: readonly { readonly endpointId: string; readonly exists: boolean }[];
-  /** Handles of addresses reserved by this host for endpoints that have not come. */
-  readonly pendingHandles: readonly string[];
+  /** Addresses reserved by this host for endpoints that have not come. */
+  readonly pending: readonly PendingAddress[];
   readonly nowMs: number;
   readonly graceMs: number;
 }
@@ -37,7 +46,7 @@ export type ReconciliationStep =
   | { readonly kind: "remove-record"; readonly endpointId: string }
   | { readonly kind: "remove-link"; readonly endpointId: string }
   | { readonly kind: "forget-link"; readonly endpointId: string }
-  | { readonly kind: "release-handle"; readonly handle: string }
+  | { readonly kind: "release-address"; readonly pending: PendingAddress }
   | { readonly kind: "restore-record"; readonly endpoint: AttachedEndpoint }
   | { readonly kind: "resolve-network"; readonly endpointId: string; readonly networkName: string }
   | { readonly kind: "warn"; readonly endpointId: string; readonly reason: string };
@@ -72,8 +81,9 @@ export function planReconciliation(
     if (attached.has(endpointId) || records.has(endpointId)) continue;
     if (isOverdue(`link ${endpointId}`)) steps.push({ kind: exists ? "remove-link" : "forget-link", endpointId });
   }
-  for (const handle of snapshot.pendingHandles) {
-    if (isOverdue(`handle ${handle}`)) steps.push({ kind: "release-handle", handle });
+  for (const pending of snapshot.pending) {
+    const reservation = `address ${pending.address} ${pending.handle} ${pending.sequence}`;
+    if (isOverdue(reservation)) steps.push({ kind: "release-address", pending });
   }
   for (const endpoint of snapshot.attached) {
     if (records.has(endpoint.endpointId) || !isOverdue(`attached ${endpoint.endpointId}`)) continue;
