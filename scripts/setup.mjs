@@ -21,7 +21,9 @@ export function setup() {
   const marker = join(root, "node_modules/.margay-installed");
   if (existsSync(marker) && existsSync(bun) && readFileSync(marker, "utf8") === wanted) return;
   console.error("Installing npm packages ...");
-  run("npm", ["ci", "--no-audit", "--no-fund", "--loglevel=error"]);
+  // Not "npm ci": it refuses the lock file where a registry lacks optional packages of other platforms. This takes the same
+  // versions from the lock file and leaves that as it is.
+  run("npm", ["install", "--no-save", "--no-audit", "--no-fund", "--loglevel=error"]);
   // The bun package fetches its program from a sibling package; its first call finishes that where npm ran no scripts.
   run(bun, ["--version"], "ignore");
   writeFileSync(marker, wanted);
