@@ -76,19 +76,20 @@ export async function installPrerequisites(purpose: Purpose, progress: (line: st
   if (process.getuid?.() !== 0 || missing.length === 0 || commandPath("apt-get") === undefined) {
     return checkPrerequisites(purpose);
   }
-  let names = await Promise.all(missing.map(knownPackage));
-  if (names.includes(undefined)) {
+  let known = await knownPackages(missing);
+  const nameIn = (item: Prerequisite) => item.packages.find((name) => known.has(name));
+  if (missing.some((item) => nameIn(item) === undefined)) {
     progress("fetching the lists of Debian packages (apt-get update)");
     await apt(["update", "-q"]);
-    names = await Promise.all(missing.map(knownPackage));
+    known = await knownPackages(missing);
   }
-  const unknown = missing.filter((_, at) => names[at] === undefined);
+  const unknown = missing.filter((item) => nameIn(item) === undefined);
   if (unknown.length > 0) {
     throw new OperationError("LAB_NO_PACKAGE", `apt knows no package for: ${unknown.map(nameOf).join(", ")}`, {
       remedy: "use Debian 12 or newer, or install these by other means",
     });
   }
-  const packages = [...new Set(names.filter((name) => name !== undefined))];
+  const packages = [...new Set(missing.map(nameIn).filter((name) => name !== undefined))];
   progress(`installing ${packages.join(", ")}`);
   await withoutStartingServices(() => apt(["install", "-q", "-y", "--no-install-recommends", ...packages]));
   checkPrerequisites(purpose);
@@ -107,9 +108,11 @@ function lastNames(items: readonly Prerequisite[]): readonly string[] {
   return [...new Set(items.map(({ packages }) => packages.at(-1) ?? ""))];
 }
 
-async function knownPackage({ packages }: Prerequisite): Promise<string | undefined> {
-  for (const name of packages) if ((await runCommand(["apt-cache", "show", "-q", name])).exitCode === 0) return name;
-  return undefined;
+/** Those of the items' packages that apt knows. */
+async function knownPackages(items: readonly Prerequisite[]): Promise<ReadonlySet<string>> {
+  const names = new Set(items.flatMap(({ packages }) => packages));
+  const { stdout } = await runCommand(["apt-cache", "show", "-q", "--no-all-versions", ...names]);
+  return new Set([...stdout.matchAll(/^Package: (\S+)$/gm)].map((match) => match[1] ?? ""));
 }
 
 /**

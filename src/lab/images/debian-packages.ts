@@ -52,19 +52,35 @@ async function ensureLists(
 }
 
 async function unknownPackages(names: readonly string[], signal: AbortSignal): Promise<readonly string[]> {
-  const results = await Promise.all(names.map((name) => runCommand(["apt-cache", "show", "-q", name], { signal })));
-  return names.filter((_, at) => results[at]?.exitCode !== 0);
+  const { stdout } = await runCommand(["apt-cache", "show", "-q", "--no-all-versions", ...names], { signal });
+  const known = new Set([...stdout.matchAll(/^Package: (\S+)$/gm)].map((match) => match[1]));
+  return names.filter((name) => !known.has(name));
 }
 
+/** One call for the whole graph: where apt keeps no cache, as in container images, each call reads all lists anew. */
 async function withLibraries(names: readonly string[], signal: AbortSignal): Promise<readonly string[]> {
+  const words = ["apt-cache", "depends", "--recurse", "--important", ...dependsOptions, ...names];
+  const needs = dependencyGraph(await mustRun(words, { signal }));
   const found = new Set(names);
-  let fresh: readonly string[] = names;
-  while (fresh.length > 0) {
-    const text = await mustRun(["apt-cache", "depends", "--important", ...dependsOptions, ...fresh], { signal });
-    // "  Depends: libc6" or " |PreDepends: libc6"; a virtual package stands in angle brackets.
-    const needed = [...text.matchAll(/^ [ |](?:Pre)?Depends: ([a-z0-9][a-z0-9.+-]*)/gm)].map((match) => match[1] ?? "");
-    fresh = [...new Set(needed)].filter((name) => library.test(name) && !found.has(name));
-    for (const name of fresh) found.add(name);
+  // A set that grows while it is walked is walked to its end.
+  for (const name of found) {
+    for (const needed of needs.get(name) ?? []) if (library.test(needed)) found.add(needed);
   }
   return [...found].sort();
+}
+
+/** "libssl3" at the start of a line, then "  Depends: libc6" or " |PreDepends: ..."; virtual packages are in angle brackets. */
+export function dependencyGraph(text: string): ReadonlyMap<string, readonly string[]> {
+  const graph = new Map<string, string[]>();
+  let current: string[] = [];
+  for (const line of text.split("\n")) {
+    const name = /^([a-z0-9][a-z0-9.+-]*)(?::\w+)?$/.exec(line)?.[1];
+    if (name !== undefined) {
+      current = graph.get(name) ?? [];
+      graph.set(name, current);
+    }
+    const needed = /^ [ |](?:Pre)?Depends: ([a-z0-9][a-z0-9.+-]*)/.exec(line)?.[1];
+    if (needed !== undefined) current.push(needed);
+  }
+  return graph;
 }
