@@ -6,6 +6,8 @@
  * - A tier takes part in a direction only if its list for that direction is not empty; a list entry without rules
  *   still counts (the policy selects the endpoint, so the end-of-tier action applies).
  * - Sets and rule lists hold both address families; a rule whose nets or protocol bind it to one says so in ipVersion.
+ * - What a receiver has no method for is never sent to it in another guise: rules with named ports close whoever they
+ *   apply to on a receiver without portSet(), and host endpoints are not told to one without hostEndpoint().
  * Absent on purpose: nftables syntax, kernel names, counters.
  */
 import type { Cidr, IpAddress } from "../base/addresses.ts";
@@ -27,9 +29,17 @@ export interface RuleMatch {
   readonly notNets: readonly Cidr[];
   readonly sets: readonly SetId[];
   readonly notSets: readonly SetId[];
+  /** One member together with portSets: the port is in a range OR address, protocol and port are in a port set. */
   readonly ports: readonly PortRange[];
   readonly notPorts: readonly PortRange[];
+  /** Named ports; only on a receiver that has portSet(). Absent means empty. */
+  readonly portSets?: readonly SetId[];
+  /** One member together with notPorts: none of them may match. */
+  readonly notPortSets?: readonly SetId[];
 }
+
+/** "<address>,<protocol number>,<port>", e.g. "192.168.0.1,6,80": see port-member.ts. */
+export type PortMember = string;
 
 export interface Rule {
   readonly action: "allow" | "deny" | "pass" | "log";
@@ -64,9 +74,86 @@ export interface EndpointEnforcement {
   readonly profiles: readonly RuleListId[];
   /** Reasons why the endpoint is closed, readable for a user. */
   readonly problems: readonly string[];
+  /** Other source addresses it may use; only on a receiver that has hostSettings(). Absent means none. */
+  readonly allowedSources?: readonly Cidr[];
 }
 
-export interface EnforcementSink {
+/**
+ * An interface of the host itself (calico-datastore.md 2.3, 5.3). Which interface that is, is decided where the
+ * interfaces are known: `interfaceName` alone counts if given, else whichever carries one of `expectedIps`; of several
+ * candidates for one interface the byte-wise smallest `name` wins. "*" is a pool of its own, for interfaces that no
+ * other one is for.
+ * - Failsafe ports (HostSettings) come before everything here.
+ * - `tiers` and `profiles` judge what host processes send and receive; none of both: dropped.
+ * - `forwardTiers` judge what is forwarded: allowed if no tier has a list for the direction.
+ * - `preDnatTiers` (inbound only) and `untrackedTiers` never deny at their end: defaultAction is "pass".
+ *   Untracked ones do not apply to "*".
+ * - With `problems` all lists are empty, and local as well as forwarded traffic of the interface is dropped.
+ */
+export interface HostEndpointEnforcement {
+  readonly key: string;
+  readonly name: string;
+  /** "*": all interfaces of the host that are not workloads'. */
+  readonly interfaceName: InterfaceName | "*" | undefined;
+  readonly expectedIps: readonly IpAddress[];
+  readonly tiers: readonly TierRef[];
+  readonly profiles: readonly RuleListId[];
+  readonly forwardTiers: readonly TierRef[];
+  readonly preDnatTiers: readonly TierRef[];
+  readonly untrackedTiers: readonly TierRef[];
+  readonly problems: readonly string[];
+}
+
+/** Open on host endpoints whatever policy says, so that nobody locks himself out. */
+export interface FailsafePort {
+  readonly protocol: number;
+  readonly port: number;
+  /** Only with this peer; undefined: with everybody. */
+  readonly net: Cidr | undefined;
+}
+
+/** What of FelixConfiguration decides about packets on this host: node.<host> over selected over default over built in. */
+export interface HostSettings {
+  /** Interfaces whose names begin so are workloads'. Never empty. */
+  readonly interfacePrefixes: readonly string[];
+  /** Packets of workloads to their host that outbound policy accepts. "return": the host's own rules decide. */
+  readonly endpointToHost: "drop" | "accept" | "return";
+  /** What becomes of packets that policy accepts; "return": other rules of the host have their say too. */
+  readonly allowAction: "accept" | "return";
+  readonly denyAction: "drop" | "reject";
+  readonly failsafeInbound: readonly FailsafePort[];
+  readonly failsafeOutbound: readonly FailsafePort[];
+  /** Of the log action, without the ": " that is put behind it. */
+  readonly logPrefix: string;
+  /** Packets of no known connection are dropped, unless false. */
+  readonly dropInvalid: boolean;
+  readonly allowVxlanFromWorkloads: boolean;
+  readonly allowIpipFromWorkloads: boolean;
+  /** SNAT to it instead of masquerading. */
+  readonly natOutgoingAddress: IpAddress | undefined;
+  readonly natPortRange: PortRange | undefined;
+  /** Traffic to the hosts' own addresses is not translated either. */
+  readonly natExcludesHosts: boolean;
+  /** Foreign routes to workload interfaces are removed. */
+  readonly removeExternalRoutes: boolean;
+  /** Source of the routes to workloads. */
+  readonly routeSource: { readonly ipv4: IpAddress | undefined; readonly ipv6: IpAddress | undefined };
+}
+
+/** A receiver that can match address, protocol and port together. */
+export interface PortSetSink {
+  portSet(id: SetId, members: ReadonlySet<PortMember> | undefined): void;
+  portSetDelta(id: SetId, added: readonly PortMember[], removed: readonly PortMember[]): void;
+}
+
+/** A receiver that enforces on the host's own interfaces, by the settings of the host. */
+export interface HostSink {
+  /** Comes before everything else of a flush, first with the first flush. */
+  hostSettings(settings: HostSettings): void;
+  hostEndpoint(key: string, endpoint: HostEndpointEnforcement | undefined): void;
+}
+
+export interface EnforcementSink extends Partial<PortSetSink>, Partial<HostSink> {
   addressSet(id: SetId, members: ReadonlySet<Cidr> | undefined): void;
   addressSetDelta(id: SetId, added: readonly Cidr[], removed: readonly Cidr[]): void;
   ruleList(id: RuleListId, list: RuleList | undefined): void;
