@@ -86,9 +86,9 @@ export class Lab implements AsyncDisposable {
   /** Resolves when every service of every host is ready. What an earlier lab of this name left is removed first. */
   static async create(options: LabOptions = {}): Promise<Lab> {
     const name = parseLabName(options.name ?? "lab");
-    checkPrerequisites(options.store ?? "embedded");
-    // Bad numbers are refused before anything is touched.
+    // Bad numbers are refused before anything is looked at or touched.
     addressPlan(0, options.hosts ?? 3);
+    checkPrerequisites(options.store ?? "embedded");
     const lock = LabLock.try(name);
     if (lock === undefined) {
       throw new OperationError("LAB_IS_UP", `lab "${name}" is up already, or just going up or down`, {
