@@ -2,7 +2,7 @@
 
 import { describe, expect, test } from "bun:test";
 import { type App, refusalOf } from "./api.ts";
-import { healthCounts, statusOf, taskHealth, waitReason } from "./app-state.ts";
+import { agoText, healthCounts, statusOf, taskHealth, waitReason } from "./app-state.ts";
 import { parseHash } from "./route.ts";
 
 const app: App = {
@@ -42,6 +42,14 @@ test("a wait has a reason in words", () => {
 
 test("health counts cover every instance", () => {
   expect(healthCounts(app)).toEqual({ healthy: 1, unhealthy: 0, unknown: 1, staged: 0, missing: 1 });
+});
+
+test("the past is told in the largest whole unit", () => {
+  const told = [0, 59_999, 60_000, 3_600_000, 86_400_000 * 3].map((agoMs) =>
+    agoText(1_000_000_000 - agoMs, 1_000_000_000),
+  );
+  expect(told).toEqual(["0 s ago", "59 s ago", "1 min ago", "1 h ago", "3 d ago"]);
+  expect(agoText(2, 1)).toBe("0 s ago");
 });
 
 test("one failing check makes a task unhealthy", () => {

@@ -64,3 +64,12 @@ export function taskState(task: Task): string {
 export function addressesOf(task: Task): readonly string[] {
   return (task.ipAddresses ?? []).map(({ ipAddress }) => ipAddress);
 }
+
+/** In whole units of the largest that fits: "12 s ago", "3 min ago". */
+export function agoText(atMs: number, nowMs: number): string {
+  const seconds = Math.max(0, Math.floor((nowMs - atMs) / 1000));
+  if (seconds < 60) return `${seconds} s ago`;
+  if (seconds < 3600) return `${Math.floor(seconds / 60)} min ago`;
+  if (seconds < 86_400) return `${Math.floor(seconds / 3600)} h ago`;
+  return `${Math.floor(seconds / 86_400)} d ago`;
+}

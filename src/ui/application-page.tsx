@@ -3,7 +3,7 @@
 import { useState } from "react";
 import { ActionDialog, type AppAction } from "./action-dialog.tsx";
 import { type App, api, type QueueEntry, RefusedRequest, type Task } from "./api.ts";
-import { addressesOf, statusOf, taskHealth, taskState, waitReason } from "./app-state.ts";
+import { addressesOf, agoText, statusOf, taskHealth, taskState, waitReason } from "./app-state.ts";
 import { HealthBar } from "./health-bar.tsx";
 import { Notice } from "./notice.tsx";
 import { usePolled } from "./polled.ts";
@@ -121,11 +121,22 @@ function Instances({ tasks, current }: { readonly tasks: readonly Task[]; readon
             </td>
             <td>{taskState(task)}</td>
             <td>{task.version === current ? "current" : "outdated"}</td>
-            <td>{task.startedAt === undefined ? "—" : new Date(task.startedAt).toLocaleString()}</td>
+            <td>
+              <Ago time={task.startedAt} />
+            </td>
           </tr>
         ))}
       </tbody>
     </table>
+  );
+}
+
+function Ago({ time }: { readonly time: string | undefined }) {
+  if (time === undefined) return "—";
+  return (
+    <time dateTime={time} title={new Date(time).toLocaleString()}>
+      {agoText(Date.parse(time), Date.now())}
+    </time>
   );
 }
 
