@@ -3,9 +3,12 @@
  * one group and a selector is evaluated once per group: the members of a network are one group however many they are.
  * - Own labels hide those of profiles; among profiles the first listed that has the label wins.
  * - A profile that is not known brings no labels.
+ * - A group is compared only with selectors that one of its labels gives a chance, and the other way round.
  */
 
 import { matches, type Selector } from "../model/selector/selector.ts";
+import { LabelLookup } from "./label-lookup.ts";
+import { type LabelRequirement, requirementsOf } from "./selector-requirement.ts";
 
 export interface LabelSource {
   readonly labels: Readonly<Record<string, string>>;
@@ -21,6 +24,12 @@ interface Group<Item> {
   readonly matched: Set<string>;
 }
 
+interface IndexedSelector<Item> {
+  readonly selector: Selector;
+  readonly requirements: readonly LabelRequirement[] | undefined;
+  readonly groups: Set<Group<Item>>;
+}
+
 /** `matched` false: the item does not match the selector any more, or is gone, or is about to be replaced. */
 export type OnMatch<Item> = (selectorId: string, item: Item, matched: boolean) => void;
 
@@ -29,8 +38,12 @@ export class LabelIndex<Item> {
   readonly #groups = new Map<string, Group<Item>>();
   readonly #groupOfItem = new Map<string, Group<Item>>();
   readonly #groupsOfProfile = new Map<string, Set<Group<Item>>>();
+  readonly #groupsByLabel = new LabelLookup<Group<Item>>();
   readonly #profileLabels = new Map<string, Readonly<Record<string, string>>>();
-  readonly #selectors = new Map<string, Selector>();
+  readonly #selectors = new Map<string, IndexedSelector<Item>>();
+  readonly #selectorsByLabel = new LabelLookup<string>();
+  /** Those that need no label in particular. */
+  readonly #broadSelectors = new Set<string>();
 
   constructor(onMatch: OnMatch<Item>) {
     this.#onMatch = onMatch;
@@ -64,29 +77,54 @@ export class LabelIndex<Item> {
     if (labels === undefined) this.#profileLabels.delete(profile);
     else this.#profileLabels.set(profile, labels);
     for (const group of this.#groupsOfProfile.get(profile) ?? []) {
+      this.#unlist(group);
       group.effective = this.#effectiveLabels(group.source);
-      for (const [id, selector] of this.#selectors) this.#reevaluate(group, id, selector);
+      this.#list(group);
+      for (const id of new Set([...group.matched, ...this.#candidates(group)])) this.#reevaluate(group, id);
     }
   }
 
   /** Tells of every item that matches. The id must be new. */
   addSelector(id: string, selector: Selector): void {
-    this.#selectors.set(id, selector);
-    for (const group of this.#groups.values()) this.#reevaluate(group, id, selector);
+    const requirements = requirementsOf(selector);
+    this.#selectors.set(id, { selector, requirements, groups: new Set() });
+    if (requirements === undefined) this.#broadSelectors.add(id);
+    for (const requirement of requirements ?? []) this.#selectorsByLabel.add(requirement, id);
+    for (const group of this.#groupsFor(requirements)) this.#reevaluate(group, id);
   }
 
   /** Says nothing about the items that matched. */
   removeSelector(id: string): void {
+    const known = this.#selectors.get(id);
+    if (known === undefined) return;
     this.#selectors.delete(id);
-    for (const group of this.#groups.values()) group.matched.delete(id);
+    this.#broadSelectors.delete(id);
+    for (const requirement of known.requirements ?? []) this.#selectorsByLabel.remove(requirement, id);
+    for (const group of known.groups) group.matched.delete(id);
   }
 
-  #reevaluate(group: Group<Item>, id: string, selector: Selector): void {
-    const matched = matches(selector, group.effective);
+  /** The items that match a selector of the index. */
+  *itemsOf(id: string): Iterable<Item> {
+    for (const group of this.#selectors.get(id)?.groups ?? []) yield* group.items.values();
+  }
+
+  #reevaluate(group: Group<Item>, id: string): void {
+    const known = this.#selectors.get(id);
+    if (known === undefined) return;
+    const matched = matches(known.selector, group.effective);
     if (matched === group.matched.has(id)) return;
-    if (matched) group.matched.add(id);
-    else group.matched.delete(id);
+    this.#note(group, id, known, matched);
     for (const item of group.items.values()) this.#onMatch(id, item, matched);
+  }
+
+  #note(group: Group<Item>, id: string, { groups }: IndexedSelector<Item>, matched: boolean): void {
+    if (matched) {
+      group.matched.add(id);
+      groups.add(group);
+    } else {
+      group.matched.delete(id);
+      groups.delete(group);
+    }
   }
 
   #groupFor(source: LabelSource): Group<Item> {
@@ -106,7 +144,12 @@ export class LabelIndex<Item> {
       const groups = this.#groupsOfProfile.get(profile) ?? new Set();
       this.#groupsOfProfile.set(profile, groups.add(group));
     }
-    for (const [id, selector] of this.#selectors) if (matches(selector, group.effective)) group.matched.add(id);
+    this.#list(group);
+    for (const id of this.#candidates(group)) {
+      const candidate = this.#selectors.get(id);
+      if (candidate !== undefined && matches(candidate.selector, group.effective))
+        this.#note(group, id, candidate, true);
+    }
     return group;
   }
 
@@ -114,10 +157,40 @@ export class LabelIndex<Item> {
     group.items.delete(id);
     if (group.items.size > 0) return;
     this.#groups.delete(group.signature);
+    this.#unlist(group);
+    for (const selector of group.matched) this.#selectors.get(selector)?.groups.delete(group);
     for (const profile of group.source.profiles) {
       const groups = this.#groupsOfProfile.get(profile);
       groups?.delete(group);
       if (groups?.size === 0) this.#groupsOfProfile.delete(profile);
+    }
+  }
+
+  #list(group: Group<Item>): void {
+    for (const [label, value] of group.effective) this.#groupsByLabel.add({ label, value }, group);
+  }
+
+  #unlist(group: Group<Item>): void {
+    for (const [label, value] of group.effective) this.#groupsByLabel.remove({ label, value }, group);
+  }
+
+  #groupsFor(requirements: readonly LabelRequirement[] | undefined): Iterable<Group<Item>> {
+    if (requirements === undefined) return this.#groups.values();
+    return new Set(
+      requirements.flatMap((requirement) => [
+        ...(requirement.value === undefined
+          ? this.#groupsByLabel.underLabel(requirement.label)
+          : this.#groupsByLabel.under(requirement)),
+      ]),
+    );
+  }
+
+  /** The selectors that the group's labels give a chance. */
+  *#candidates({ effective }: Group<Item>): Iterable<string> {
+    yield* this.#broadSelectors;
+    for (const [label, value] of effective) {
+      yield* this.#selectorsByLabel.under({ label, value });
+      yield* this.#selectorsByLabel.under({ label, value: undefined });
     }
   }
 
