@@ -35,6 +35,8 @@ export interface ServiceOptions {
 
 const probeEveryMs = 50;
 const logCheckEveryMs = 10_000;
+/** Nobody waits longer for a service that ends each time it is started. */
+const fruitlessStartsMax = 8;
 /** A service that ran this long has come up: its next end is not part of a row of failures. */
 const settledAfterMs = 10_000;
 
@@ -103,15 +105,17 @@ export class Service {
   /** Resolves when ready; throws with the reason and the end of its log at the deadline. */
   async untilReady(signal: AbortSignal, afterStarts = 0): Promise<void> {
     const { readyWithinMs } = this.#options.definition;
-    const deadlineMs = this.#clock.monotonicMs() + readyWithinMs;
+    const startedMs = this.#clock.monotonicMs();
+    const startsMax = this.#starts + fruitlessStartsMax;
     while (!(this.ready && this.#starts > afterStarts)) {
       signal.throwIfAborted();
-      if (this.#clock.monotonicMs() > deadlineMs) {
+      const waitedMs = this.#clock.monotonicMs() - startedMs;
+      if (waitedMs > readyWithinMs || this.#starts > startsMax) {
         const said = await logTail(this.#options.logPath, 10);
         throw new OperationError(
           "LAB_SERVICE_NOT_READY",
-          `${this.#options.host}: ${this.name} is not ready after ${readyWithinMs / 1000} s: ${this.#reason}` +
-            `${said === "" ? "" : `; its log ends with: ${said}`}`,
+          `${this.#options.host}: ${this.name} is not ready after ${(waitedMs / 1000).toFixed(0)} s and ` +
+            `${this.#starts} starts: ${this.#reason}${said === "" ? "" : `; its log ends with: ${said}`}`,
         );
       }
       await this.#clock.sleep(probeEveryMs, signal);
