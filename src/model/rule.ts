@@ -17,7 +17,7 @@ const protocolNumbers: Readonly<Record<string, number>> = {
   SCTP: 132,
   UDPLite: 136,
 };
-const protocolsWithPorts: ReadonlySet<number> = new Set([6, 17, 132]);
+export const protocolsWithPorts: ReadonlySet<number> = new Set([6, 17, 132]);
 
 const Protocol = z.union([z.string(), z.number()]);
 const Icmp = z.looseObject({ type: absentOr(z.int().min(0).max(254)), code: absentOr(z.int().min(0).max(255)) });

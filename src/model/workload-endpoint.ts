@@ -6,6 +6,7 @@
 import { z } from "zod";
 import { type Cidr, hostCidr, type IpAddress, prefixLength, tryParseCidr } from "../base/addresses.ts";
 import { BadInput } from "../base/errors.ts";
+import { EndpointPort } from "./endpoint-port.ts";
 import { workloadEndpointKey } from "./keys.ts";
 import { absentOr, apiVersion, check, decode, type NewObject, newMetadata, resourceSchema } from "./resource.ts";
 import { workloadEndpointName } from "./workload-endpoint-name.ts";
@@ -13,12 +14,6 @@ import { workloadEndpointName } from "./workload-endpoint-name.ts";
 export const namespaceLabel = "projectcalico.org/namespace";
 export const orchestratorLabel = "projectcalico.org/orchestrator";
 export const serviceAccountLabel = "projectcalico.org/serviceaccount";
-
-const EndpointPort = z.looseObject({
-  name: absentOr(z.string()),
-  protocol: absentOr(z.union([z.string(), z.number()])),
-  port: z.int().min(0).max(65535),
-});
 
 export const WorkloadEndpointSpec = z.looseObject({
   orchestrator: z.string().min(1),

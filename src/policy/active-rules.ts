@@ -5,11 +5,11 @@
 
 import type { Cidr } from "../base/addresses.ts";
 import { invariant } from "../base/errors.ts";
-import type { Selector } from "../model/selector/selector.ts";
-import { AddressSets } from "./address-sets.ts";
-import type { EnforcementSink, RuleListId, SetId } from "./enforcement.ts";
-import type { LabelIndex } from "./label-index.ts";
-import type { ConvertedRules } from "./rule-conversion.ts";
+import { CountedSets, type SetReceiver } from "./counted-sets.ts";
+import type { EnforcementSink, PortMember, RuleListId, SetId } from "./enforcement.ts";
+import { LabelIndex } from "./label-index.ts";
+import { type Members, type NamedPort, portMembersOf } from "./members.ts";
+import type { ConvertedRules, SetContent } from "./rule-conversion.ts";
 
 interface ActiveList {
   readonly rules: ConvertedRules;
@@ -17,16 +17,15 @@ interface ActiveList {
 }
 
 export class ActiveRules {
-  readonly sets = new AddressSets();
-  readonly #index: LabelIndex<readonly Cidr[]>;
+  /** Everything that has addresses, of all hosts, against the selectors of rules. */
+  readonly index = new LabelIndex<Members>((set, item, matched) => this.#onMember(set, item, matched ? 1 : -1));
+  readonly #addresses = new CountedSets<Cidr>();
+  readonly #ports = new CountedSets<PortMember>();
+  readonly #namedPorts = new Map<SetId, NamedPort>();
   readonly #references = new Map<RuleListId, number>();
   readonly #active = new Map<RuleListId, ActiveList>();
   readonly #changed = new Set<RuleListId>();
   readonly #setReferences = new Map<SetId, number>();
-
-  constructor(index: (sets: AddressSets) => LabelIndex<readonly Cidr[]>) {
-    this.#index = index(this.sets);
-  }
 
   refer(id: RuleListId, difference: 1 | -1): void {
     const count = (this.#references.get(id) ?? 0) + difference;
@@ -51,12 +50,13 @@ export class ActiveRules {
       const text = JSON.stringify(rules.list);
       const before = this.#active.get(id);
       if (before?.text === text) continue;
-      for (const [set, selector] of rules.selectors) this.#referSet(set, selector);
-      for (const set of before?.rules.selectors.keys() ?? []) this.#releaseSet(set);
+      for (const [set, content] of rules.sets) this.#referSet(set, content);
+      for (const set of before?.rules.sets.keys() ?? []) this.#releaseSet(set);
       this.#active.set(id, { rules, text });
       told.push([id, rules]);
     }
-    this.sets.flushAdditions(sink);
+    this.#addresses.flushAdditions(addressReceiver(sink));
+    this.#ports.flushAdditions(portReceiver(sink));
     for (const [id, { list }] of told) sink.ruleList(id, list);
   }
 
@@ -65,30 +65,57 @@ export class ActiveRules {
       const active = this.#active.get(id);
       if (active === undefined) continue;
       this.#active.delete(id);
-      for (const set of active.rules.selectors.keys()) this.#releaseSet(set);
+      for (const set of active.rules.sets.keys()) this.#releaseSet(set);
       sink.ruleList(id, undefined);
     }
     this.#changed.clear();
-    this.sets.flushRemovals(sink);
+    this.#ports.flushRemovals(portReceiver(sink));
+    this.#addresses.flushRemovals(addressReceiver(sink));
   }
 
-  #referSet(id: SetId, selector: Selector): void {
+  #onMember(set: SetId, item: Members, difference: 1 | -1): void {
+    const port = this.#namedPorts.get(set);
+    if (port === undefined) this.#addresses.change(set, item.addresses, difference);
+    else this.#ports.change(set, portMembersOf(item, port), difference);
+  }
+
+  #referSet(id: SetId, { selector, port }: SetContent): void {
     const count = this.#setReferences.get(id) ?? 0;
     this.#setReferences.set(id, count + 1);
     if (count > 0) return;
-    this.sets.add(id);
-    this.#index.addSelector(id, selector);
+    if (port === undefined) {
+      this.#addresses.add(id);
+    } else {
+      this.#namedPorts.set(id, port);
+      this.#ports.add(id);
+    }
+    this.index.addSelector(id, selector);
   }
 
   #releaseSet(id: SetId): void {
     const count = (this.#setReferences.get(id) ?? 0) - 1;
-    invariant(count >= 0, `address set ${id} is referred to ${count} times`);
+    invariant(count >= 0, `set ${id} is referred to ${count} times`);
     if (count > 0) {
       this.#setReferences.set(id, count);
       return;
     }
     this.#setReferences.delete(id);
-    this.#index.removeSelector(id);
-    this.sets.drop(id);
+    this.index.removeSelector(id);
+    if (this.#namedPorts.delete(id)) this.#ports.drop(id);
+    else this.#addresses.drop(id);
   }
+}
+
+function addressReceiver(sink: EnforcementSink): SetReceiver<Cidr> {
+  return {
+    whole: (id, members) => sink.addressSet(id, members),
+    delta: (id, added, removed) => sink.addressSetDelta(id, added, removed),
+  };
+}
+
+function portReceiver(sink: EnforcementSink): SetReceiver<PortMember> {
+  return {
+    whole: (id, members) => sink.portSet?.(id, members),
+    delta: (id, added, removed) => sink.portSetDelta?.(id, added, removed),
+  };
 }

@@ -4,28 +4,26 @@
  */
 
 import { describe, expect, test } from "bun:test";
-import type { Cidr } from "../base/addresses.ts";
-import { decodeProfile } from "../model/profile.ts";
-import { matches } from "../model/selector/selector.ts";
-import type { EndpointEnforcement, RuleList } from "./enforcement.ts";
+import type { EnforcementSink } from "./enforcement.ts";
 import { PolicyCalculator } from "./policy-calculator.ts";
-import { comparePolicies } from "./policy-order.ts";
-import { readEndpoint, readGlobalNetworkSet, readPolicy } from "./resource-readers.ts";
-import { type ConvertedRules, convertRules } from "./rule-conversion.ts";
 import { CheckingSink } from "./testing/checking-sink.ts";
 import {
   block,
   type Documents,
   endpoint,
+  felixConfiguration,
   globalPolicy,
+  hostEndpoint,
   network,
   networkSet,
   node,
   policy,
   pool,
   profile,
+  stagedGlobalPolicy,
   tier,
 } from "./testing/cluster-documents.ts";
+import { fromScratch } from "./testing/from-scratch.ts";
 
 const allowAll = { ingress: [{ action: "Allow" }], egress: [{ action: "Allow" }] };
 
@@ -59,7 +57,76 @@ const inNamespace = policy("web", "default", {
   ingress: [{ action: "Pass", source: { selector: "all()" } }],
 });
 
+const withPort = (port: number) => ({ ports: [{ name: "http", protocol: "TCP", port }] });
+const allowHttp = globalPolicy("deny-db", {
+  selector: "role == 'db'",
+  order: 10,
+  ingress: [{ action: "Allow", protocol: "TCP", destination: { ports: ["http", 81] } }],
+  egress: [{ action: "Allow", destination: { selector: "has(red)", ports: ["http"], notPorts: ["dns"] } }],
+});
+const eth0 = hostEndpoint("eth0", { node: "h1", interfaceName: "eth0", expectedIPs: ["172.31.0.11"] }, { role: "db" });
+const staged = (name: string, flags: Record<string, unknown>) =>
+  globalPolicy(name, {
+    selector: "role == 'db'",
+    applyOnForward: true,
+    ...flags,
+    ingress: [{ action: "Deny", source: { selector: "has(red)" } }],
+  });
+
 const scenarios: Readonly<Record<string, readonly Documents[]>> = {
+  "named ports are declared, changed and asked for": [
+    { ...network("red"), ...labelled, ...allowHttp },
+    {
+      ...network("red"),
+      ...endpoint("a", "10.0.0.1", { profiles: ["red"], labels: { role: "db" }, ...withPort(80) }),
+      ...allowHttp,
+    },
+    {
+      ...network("red"),
+      ...endpoint("a", "10.0.0.1", { profiles: ["red"], labels: { role: "db" }, ...withPort(81) }),
+      ...allowHttp,
+      ...endpoint("b", "10.0.0.2", { host: "h2", profiles: ["red"], ...withPort(80) }),
+    },
+    {
+      ...network("red"),
+      ...labelled,
+      ...endpoint("b", "10.0.0.2", { host: "h2", profiles: ["red"], ...withPort(80) }),
+      ...denyDb,
+    },
+  ],
+  "host endpoints with policies of every stage": [
+    { ...network("red"), ...members, ...eth0, ...denyDb },
+    {
+      ...network("red"),
+      ...members,
+      ...eth0,
+      ...denyDb,
+      ...staged("normal", {}),
+      ...staged("dnat", { preDNAT: true }),
+      ...staged("raw", { doNotTrack: true }),
+      ...labelled,
+    },
+    {
+      ...network("red"),
+      ...members,
+      ...eth0,
+      ...staged("normal", { applyOnForward: false }),
+      ...staged("raw", { doNotTrack: true, tier: "late" }),
+      ...tier("late", 1),
+    },
+    {
+      ...network("red"),
+      ...members,
+      ...hostEndpoint("eth0", { node: "h2", interfaceName: "*" }),
+      ...staged("raw", {}),
+    },
+    {
+      ...network("red"),
+      ...members,
+      ...staged("raw", {}),
+      ...felixConfiguration("default", { failsafeInboundHostPorts: [] }),
+    },
+  ],
   "endpoints come, move and go": [
     { ...network("red"), ...members },
     { ...network("red"), ...members, ...endpoint("b", "10.0.0.2", { host: "h1", profiles: ["red"] }) },
@@ -229,124 +296,6 @@ function runThrough(states: readonly Documents[], flush: (typeof flushes)[number
   expect(sink.calls).toHaveLength(calls);
 }
 
-/** The same answer by the shortest way: everything is computed anew, nothing is remembered. */
-function fromScratch(state: Documents): unknown {
-  const of = (part: string) =>
-    Object.entries(state)
-      .filter(([key]) => key.includes(part))
-      .sort(([a], [b]) => (a < b ? -1 : 1));
-  const readable = <Value>(read: () => Value): Value[] => {
-    try {
-      return [read()];
-    } catch {
-      return [];
-    }
-  };
-  const profiles = new Map(
-    of("/profiles/").flatMap(([key, text]) =>
-      readable(() => decodeProfile(text)).map((value) => [key.split("/").at(-1) ?? "", value] as const),
-    ),
-  );
-  const endpoints = of("/workloadendpoints/").flatMap(([key, text]) => readable(() => readEndpoint(key, text)));
-  const labelsOf = (source: { labels: Record<string, string>; profiles: readonly string[] }) => {
-    const inherited = source.profiles.toReversed().map((name) => profiles.get(name)?.spec.labelsToApply ?? {});
-    const effective: Record<string, string> = Object.assign({}, ...inherited, source.labels);
-    return new Map(Object.entries(effective));
-  };
-  const labelledThings = [
-    ...endpoints,
-    ...of("/globalnetworksets/").map(([key, text]) => readGlobalNetworkSet(key, text)),
-  ];
-  const policies = of("networkpolicies/").map(([key, text]) => {
-    const parts = key.split("/");
-    return readPolicy(key, text, parts.at(-1) ?? "", parts.at(-3) === "networkpolicies" ? parts.at(-2) : undefined);
-  });
-  const tiers = new Map(
-    of("/tiers/").map(([key, text]) => [key.split("/").at(-1) ?? "", JSON.parse(text).spec] as const),
-  );
-
-  const lists = new Map<string, RuleList>();
-  const sets = new Map<string, Cidr[]>();
-  const use = (id: string, rules: ConvertedRules) => {
-    lists.set(id, rules.list);
-    for (const [set, selector] of rules.selectors) {
-      const found = labelledThings
-        .filter(({ source }) => matches(selector, labelsOf(source)))
-        .flatMap(({ addresses }) => addresses);
-      sets.set(set, [...new Set(found)].sort());
-    }
-    return id;
-  };
-  const enforcement = endpoints
-    .filter(({ host }) => host === "h1")
-    .map((local): EndpointEnforcement => {
-      const selecting = policies
-        .filter(({ selector }) => matches(selector, labelsOf(local.source)))
-        .sort(comparePolicies);
-      const problems = [
-        ...local.source.profiles.filter((name) => !profiles.has(name)).map((name) => `profile ${name} does not exist`),
-        ...selecting.flatMap(({ rules }) => (rules.result.ok ? [] : [rules.result.problem])),
-      ];
-      const { key, interfaceName, mac, ips } = local;
-      if (problems.length > 0) return { key, interfaceName, mac, addresses: ips, tiers: [], profiles: [], problems };
-      const rank = (name: string) => (tiers.has(name) ? (tiers.get(name).order ?? 1e12) : 1e15);
-      const names = [...new Set(selecting.map((one) => one.tier))].sort(
-        (a, b) => rank(a) - rank(b) || (a < b ? -1 : 1),
-      );
-      const idsOf = (name: string, direction: "inbound" | "outbound") =>
-        selecting
-          .filter((one) => one.tier === name && one[direction])
-          .map(({ id, rules }) => (rules.result.ok ? use(id, rules.result.rules) : ""));
-      return {
-        key,
-        interfaceName,
-        mac,
-        addresses: ips,
-        tiers: names.map((name) => ({
-          name,
-          defaultAction: tiers.get(name)?.defaultAction === "Pass" ? "pass" : "deny",
-          inbound: idsOf(name, "inbound"),
-          outbound: idsOf(name, "outbound"),
-        })),
-        profiles: local.source.profiles.map((name) =>
-          use(`profile/${name}`, convertRules(profiles.get(name)?.spec ?? {}, undefined)),
-        ),
-        problems,
-      };
-    });
-
-  const addressOf = new Map(
-    of("/nodes/").map(([key, text]) => [key.split("/").at(-1), JSON.parse(text).spec.bgp.ipv4Address.split("/")[0]]),
-  );
-  const routes: [string, string][] = [];
-  const own: string[] = [];
-  for (const [, text] of of("/assignment/")) {
-    const { cidr, affinity, allocations, attributes } = JSON.parse(text);
-    const owner = affinity?.slice("host:".length);
-    if (owner === "h1") own.push(cidr);
-    else if (addressOf.has(owner)) routes.push([cidr, addressOf.get(owner)]);
-    for (const [ordinal, index] of allocations.entries()) {
-      const holder = index === null ? undefined : attributes[index].secondary.node;
-      if (holder === undefined || holder === owner || holder === "h1" || !addressOf.has(holder)) continue;
-      const last = Number(cidr.split("/")[0].split(".").at(-1)) + ordinal;
-      routes.push([`10.0.0.${last}/32`, addressOf.get(holder)]);
-    }
-  }
-  const sorted = <Value>(entries: Iterable<readonly [string, Value]>) =>
-    Object.fromEntries([...entries].sort(([a], [b]) => (a < b ? -1 : 1)));
-  return {
-    endpoints: sorted(enforcement.map((one) => [one.key, one] as const)),
-    lists: sorted(lists),
-    sets: sorted(sets),
-    pools: of("/ippools/").map(([, text]) => ({
-      cidr: JSON.parse(text).spec.cidr,
-      natOutgoing: JSON.parse(text).spec.natOutgoing,
-    })),
-    routes: sorted(routes),
-    blocks: own,
-  };
-}
-
 test("a network's members are let in by each other, and the set holds all of them", () => {
   const sink = new CheckingSink();
   const calculator = new PolicyCalculator({ host: "h1", sink });
@@ -395,7 +344,6 @@ test("the built-in profile that allows everything needs no document and heeds no
 
 test("what cannot be enforced exactly closes the endpoint and says why", () => {
   const rules: readonly [rule: Record<string, unknown>, problem: string][] = [
-    [{ action: "Allow", destination: { ports: ["http"] } }, "named port"],
     [{ action: "Allow", http: { methods: ["GET"] } }, "HTTP"],
     [{ action: "Allow", destination: { services: { name: "x" } } }, "Kubernetes"],
   ];
@@ -422,4 +370,63 @@ test("an unreadable document is named with its reason", () => {
   expect(calculator.invalid.get(key)).toContain("not JSON");
   calculator.update(key, value);
   expect(calculator.invalid.size).toBe(0);
+});
+
+const tells = (documents: Documents, sink: EnforcementSink): PolicyCalculator => {
+  const calculator = new PolicyCalculator({ host: "h1", sink });
+  for (const [key, value] of Object.entries(documents)) calculator.update(key, value);
+  calculator.inSync();
+  calculator.flush();
+  return calculator;
+};
+
+test("a receiver that cannot match named ports gets none: whoever the rules are for is closed", () => {
+  const sink = new CheckingSink();
+  Object.assign(sink, { portSet: undefined, hostEndpoint: undefined });
+  tells({ ...network("red"), ...labelled, ...allowHttp, ...eth0 }, sink);
+  const [closed] = sink.endpoints.values();
+  expect(closed?.problems).toEqual(['policy/default/deny-db: named port "http" is not supported yet']);
+  expect(sink.hostEndpoints.size).toBe(0);
+});
+
+test("policies of a tier that cannot be read close whom they select: nobody knows what comes before them", () => {
+  const sink = new CheckingSink();
+  const [[key = ""] = []] = Object.entries(tier("default", 1));
+  const calculator = tells({ ...network("red"), ...labelled, ...denyDb, [key]: "{" }, sink);
+  const [closed] = sink.endpoints.values();
+  expect(closed?.problems).toEqual(["tier default cannot be read"]);
+  calculator.update(key, undefined);
+  calculator.flush();
+  expect([...sink.endpoints.values()][0]?.problems).toEqual([]);
+});
+
+test("foreign source addresses are for endpoints whose host permits them", () => {
+  const sink = new CheckingSink();
+  const [[key = "", value = ""] = []] = Object.entries(members);
+  const document = JSON.parse(value);
+  document.spec.allowSpoofedSourcePrefixes = ["192.0.2.0/24"];
+  const calculator = tells({ ...network("red"), [key]: JSON.stringify(document) }, sink);
+  expect(sink.endpoints.get(key)?.problems).toEqual(["allowSpoofedSourcePrefixes is not enabled on this host"]);
+  const permitting = felixConfiguration("node.h1", { workloadSourceSpoofing: "Any" });
+  for (const [name, text] of Object.entries(permitting)) calculator.update(name, text);
+  calculator.flush();
+  expect(sink.endpoints.get(key)?.problems).toEqual([]);
+  expect(sink.endpoints.get(key)?.allowedSources as string[] | undefined).toEqual(["192.0.2.0/24"]);
+});
+
+test("a staged policy is reported with whom it selects and changes nothing", () => {
+  const sink = new CheckingSink();
+  const spec = { selector: "role == 'db'", stagedAction: "Set", order: 1, ingress: [{ action: "Deny" }] };
+  const calculator = tells({ ...network("red"), ...labelled, ...outsider }, sink);
+  const calls = sink.calls.length;
+  const [[key = "", value = ""] = []] = Object.entries(stagedGlobalPolicy("later", spec));
+  calculator.update(key, value);
+  calculator.flush();
+  expect(sink.calls).toHaveLength(calls);
+  const [report, ...others] = calculator.staged();
+  expect(others).toEqual([]);
+  expect(report).toMatchObject({ name: "later", tier: "default", action: "Set", problem: undefined });
+  expect(report?.selects).toEqual(Object.keys(labelled));
+  calculator.update(key, undefined);
+  expect(calculator.staged()).toEqual([]);
 });

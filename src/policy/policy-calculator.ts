@@ -11,18 +11,28 @@
 
 import type { Cidr } from "../base/addresses.ts";
 import { BadInput, describeError, invariant } from "../base/errors.ts";
+import { type ReadFelixConfiguration, readFelixConfiguration } from "../model/felix-configuration.ts";
 import { decodeIpPool, type Pool } from "../model/ip-pool.ts";
 import { decodeBlock } from "../model/ipam-documents.ts";
 import { parseBlockKey, parseResourceKey, type ResourceKey } from "../model/keys.ts";
-import { decodeNode } from "../model/node.ts";
+import { decodeNode, type Node } from "../model/node.ts";
 import { decodeProfile, defaultAllowProfile, defaultAllowProfileName, type Profile } from "../model/profile.ts";
 import { decodeTier } from "../model/tier.ts";
 import { ActiveRules } from "./active-rules.ts";
-import type { EndpointEnforcement, EnforcementSink, RuleListId, TierRef } from "./enforcement.ts";
+import {
+  hostEndpointEnforcement,
+  listsOfEndpoint,
+  listsOfHostEndpoint,
+  profileId,
+  type TierInfo,
+  workloadEnforcement,
+} from "./endpoint-enforcement.ts";
+import type { EndpointEnforcement, EnforcementSink, HostEndpointEnforcement, RuleListId } from "./enforcement.ts";
+import { type EffectiveSettings, effectiveSettings } from "./host-settings.ts";
 import { LabelIndex } from "./label-index.ts";
-import { comparePolicies, compareTiers } from "./policy-order.ts";
 import {
   type Endpoint,
+  type HostInterface,
   type Labelled,
   type Policy,
   readEndpoint,
@@ -34,22 +44,29 @@ import {
 import { Routes } from "./routes.ts";
 import { type ConvertedRules, convertRules } from "./rule-conversion.ts";
 import { RuleSource } from "./rule-source.ts";
+import { readStagedPolicy, type StagedPolicy, type StagedReport } from "./staged-policy.ts";
+
+type LocalSubject = Endpoint | HostInterface;
 
 interface LocalEndpoint {
-  readonly endpoint: Endpoint;
+  readonly endpoint: LocalSubject;
   /** Keys of the policies that select it. */
   readonly policies: Set<string>;
 }
 
+type Enforcement =
+  | { readonly kind: "workload"; readonly enforcement: EndpointEnforcement }
+  | { readonly kind: "host"; readonly enforcement: HostEndpointEnforcement };
+
 interface Told {
-  readonly enforcement: EndpointEnforcement;
+  readonly kind: Enforcement["kind"];
   readonly text: string;
   readonly lists: ReadonlySet<RuleListId>;
 }
 
-interface TierInfo {
-  readonly order: number | undefined;
-  readonly defaultAction: "deny" | "pass";
+interface Change {
+  readonly tell: () => void;
+  readonly removal: boolean;
 }
 
 export class PolicyCalculator {
@@ -57,15 +74,18 @@ export class PolicyCalculator {
   readonly #sink: EnforcementSink;
   #inSync = false;
 
-  /** Everything that has addresses, of all hosts, against the selectors of rules. */
-  readonly #addresses: LabelIndex<readonly Cidr[]>;
-  readonly #rules: ActiveRules;
+  readonly #rules = new ActiveRules();
   /** Local endpoints against the selectors of policies. */
   readonly #subjects: LabelIndex<string>;
 
   readonly #local = new Map<string, LocalEndpoint>();
   readonly #localOfProfile = new Map<string, Set<string>>();
   readonly #policies = new Map<string, Policy>();
+  readonly #staged = new Map<string, StagedPolicy>();
+  readonly #configurations = new Map<string, ReadFelixConfiguration>();
+  #hostLabels: Readonly<Record<string, string>> = {};
+  #settings: EffectiveSettings;
+  #settingsTold: string | undefined;
   readonly #ruleSources = new Map<RuleListId, RuleSource>();
   readonly #tiers = new Map<string, TierInfo>();
   readonly #pools = new Map<string, { cidr: Cidr; natOutgoing: boolean }>();
@@ -80,13 +100,7 @@ export class PolicyCalculator {
     this.#host = host;
     this.#sink = sink;
     this.#routes = new Routes(host);
-    let addresses: LabelIndex<readonly Cidr[]> | undefined;
-    this.#rules = new ActiveRules((sets) => {
-      addresses = new LabelIndex((set, members, matched) => sets.change(set, members, matched ? 1 : -1));
-      return addresses;
-    });
-    invariant(addresses !== undefined, "the address index exists");
-    this.#addresses = addresses;
+    this.#settings = effectiveSettings(host, this.#configurations, {});
     this.#subjects = new LabelIndex((policy, endpoint, matched) => this.#onSelected(policy, endpoint, matched));
     this.#setProfile(defaultAllowProfileName, defaultAllowProfile);
   }
@@ -115,13 +129,22 @@ export class PolicyCalculator {
     return this.#invalid;
   }
 
+  /** Staged policies with whom of this host they would apply to; they change nothing that is enforced. */
+  staged(): readonly StagedReport[] {
+    return [...this.#staged.values()].map((policy) => ({
+      ...policy.report,
+      selects: [...this.#subjects.itemsOf(policy.report.key)].sort(),
+    }));
+  }
+
   /** Tells the sink what has changed since the last flush: dependencies first, removals in reverse. */
   flush(): void {
     if (!this.#inSync) return;
+    this.#flushSettings();
     const changed = this.#recompute();
     this.#rules.flushAdditions(this.#sink, (id) => this.#rulesOf(id));
-    for (const [key, enforcement] of changed) if (enforcement !== undefined) this.#sink.endpoint(key, enforcement);
-    for (const [key, enforcement] of changed) if (enforcement === undefined) this.#sink.endpoint(key, undefined);
+    for (const { removal, tell } of changed) if (!removal) tell();
+    for (const { removal, tell } of changed) if (removal) tell();
     this.#rules.flushRemovals(this.#sink);
     this.#flushPools();
     const routes = this.#routes.take();
@@ -140,7 +163,7 @@ export class PolicyCalculator {
         );
         break;
       case "HostEndpoint":
-        this.#setLabelled(
+        this.#setEndpoint(
           key,
           read((text) => readHostEndpoint(key, text)),
         );
@@ -168,12 +191,31 @@ export class PolicyCalculator {
       case "NetworkPolicy":
         this.#setPolicy(key, value === undefined ? undefined : readPolicy(key, value, name, namespace));
         break;
-      case "Tier":
-        this.#setTier(
-          name,
-          read((text) => tierInfo(text, key)),
+      case "StagedGlobalNetworkPolicy":
+      case "StagedNetworkPolicy":
+        this.#setStaged(
+          key,
+          read((text) => readStagedPolicy(key, text, name, namespace)),
         );
         break;
+      case "Tier": {
+        const tier = read((text) => tierInfo(text, key));
+        const problem = `tier ${name} cannot be read`;
+        this.#setTier(
+          name,
+          tier ?? (value === undefined ? undefined : { order: undefined, defaultAction: "deny", problem }),
+        );
+        break;
+      }
+      case "FelixConfiguration": {
+        const configuration = read((text) => readFelixConfiguration(text, key));
+        if (configuration === undefined) this.#configurations.delete(name);
+        else this.#configurations.set(name, configuration);
+        const wrong = configuration?.problems ?? [];
+        if (wrong.length > 0) this.#invalid.set(key, wrong.join("; "));
+        this.#onSettings();
+        break;
+      }
       case "IPPool":
         this.#setPool(
           key,
@@ -181,7 +223,7 @@ export class PolicyCalculator {
         );
         break;
       case "Node":
-        this.#routes.setNode(
+        this.#setNode(
           name,
           read((text) => decodeNode(text, key)),
         );
@@ -204,8 +246,31 @@ export class PolicyCalculator {
   }
 
   #setLabelled(key: string, labelled: Labelled | undefined): void {
-    if (labelled === undefined) this.#addresses.removeItem(key);
-    else this.#addresses.setItem(key, labelled.source, labelled.addresses);
+    if (labelled === undefined) this.#rules.index.removeItem(key);
+    else this.#rules.index.setItem(key, labelled.source, { addresses: labelled.addresses, ports: labelled.ports });
+  }
+
+  #setNode(name: string, node: Node | undefined): void {
+    this.#routes.setNode(name, node);
+    if (name !== this.#host) return;
+    this.#hostLabels = node?.metadata.labels ?? {};
+    this.#onSettings();
+  }
+
+  #onSettings(): void {
+    const before = this.#settings.sourceSpoofing;
+    this.#settings = effectiveSettings(this.#host, this.#configurations, this.#hostLabels);
+    if (before === this.#settings.sourceSpoofing) return;
+    for (const [key, { endpoint }] of this.#local) {
+      if (endpoint.kind === "workload" && endpoint.allowedSources.length > 0) this.#dirty.add(key);
+    }
+  }
+
+  #setStaged(key: string, policy: StagedPolicy | undefined): void {
+    if (this.#staged.delete(key)) this.#subjects.removeSelector(key);
+    if (policy === undefined) return;
+    this.#staged.set(key, policy);
+    this.#subjects.addSelector(key, policy.selector);
   }
 
   #setPool(key: string, pool: Pool | undefined): void {
@@ -213,10 +278,10 @@ export class PolicyCalculator {
     else this.#pools.set(key, { cidr: pool.cidr, natOutgoing: pool.natOutgoing });
   }
 
-  #setEndpoint(key: string, endpoint: Endpoint | undefined): void {
+  #setEndpoint(key: string, endpoint: LocalSubject | undefined): void {
     this.#setLabelled(key, endpoint);
     const before = this.#local.get(key);
-    const local = endpoint?.host === this.#host ? endpoint : undefined;
+    const local = endpoint?.host === this.#host && this.#canEnforceOn(endpoint) ? endpoint : undefined;
     if (before === undefined && local === undefined) return;
     this.#dirty.add(key);
     for (const profile of before?.endpoint.source.profiles ?? []) {
@@ -236,9 +301,14 @@ export class PolicyCalculator {
     this.#subjects.setItem(key, local.source, key);
   }
 
+  /** A receiver that knows no host endpoints leaves the host's interfaces as they are. */
+  #canEnforceOn({ kind }: LocalSubject): boolean {
+    return kind === "workload" || this.#sink.hostEndpoint !== undefined;
+  }
+
   #onSelected(policy: string, endpoint: string, selected: boolean): void {
     const local = this.#local.get(endpoint);
-    if (local === undefined) return;
+    if (local === undefined || this.#staged.has(policy)) return;
     if (selected) local.policies.add(policy);
     else local.policies.delete(policy);
     this.#dirty.add(endpoint);
@@ -250,7 +320,7 @@ export class PolicyCalculator {
     else this.#ruleSources.set(id, new RuleSource(`profile ${name}`, () => convertRules(profile.spec, undefined)));
     this.#rules.touch(id);
     for (const key of this.#localOfProfile.get(name) ?? []) this.#dirty.add(key);
-    this.#addresses.setProfileLabels(name, profile?.spec.labelsToApply);
+    this.#rules.index.setProfileLabels(name, profile?.spec.labelsToApply);
     this.#subjects.setProfileLabels(name, profile?.spec.labelsToApply);
   }
 
@@ -268,7 +338,7 @@ export class PolicyCalculator {
     this.#policies.set(key, policy);
     this.#ruleSources.set(policy.id, policy.rules);
     this.#rules.touch(policy.id);
-    if (policy.forWorkloads) this.#subjects.addSelector(key, policy.selector);
+    this.#subjects.addSelector(key, policy.selector);
   }
 
   #setTier(name: string, tier: TierInfo | undefined): void {
@@ -278,70 +348,70 @@ export class PolicyCalculator {
   }
 
   /** What has really changed, with the references to rule lists counted. */
-  #recompute(): ReadonlyMap<string, EndpointEnforcement | undefined> {
-    const changed = new Map<string, EndpointEnforcement | undefined>();
+  #recompute(): readonly Change[] {
+    const changed: Change[] = [];
     for (const key of this.#dirty) {
       const local = this.#local.get(key);
-      const enforcement = local && this.#enforcementOf(local);
-      const text = enforcement && JSON.stringify(enforcement);
+      const now = local && this.#enforcementOf(local);
+      const text = now && JSON.stringify(now.enforcement);
       const before = this.#told.get(key);
       if (text === before?.text) continue;
-      const lists = new Set(enforcement === undefined ? [] : listsOf(enforcement));
+      const lists = now === undefined ? noLists : listsOf(now);
       for (const id of lists) if (!before?.lists.has(id)) this.#rules.refer(id, 1);
-      for (const id of before?.lists ?? []) if (!lists.has(id)) this.#rules.refer(id, -1);
-      if (enforcement === undefined || text === undefined) this.#told.delete(key);
-      else this.#told.set(key, { enforcement, text, lists });
-      changed.set(key, enforcement);
+      for (const id of before?.lists ?? noLists) if (!lists.has(id)) this.#rules.refer(id, -1);
+      if (now === undefined || text === undefined) this.#told.delete(key);
+      else this.#told.set(key, { kind: now.kind, text, lists });
+      if (now !== undefined) changed.push({ removal: false, tell: () => this.#tell(key, now) });
+      else if (before !== undefined) {
+        changed.push({ removal: true, tell: () => this.#tellRemoval(key, before.kind) });
+      }
     }
     this.#dirty.clear();
     return changed;
   }
 
-  #enforcementOf({ endpoint, policies }: LocalEndpoint): EndpointEnforcement {
+  #tell(key: string, now: Enforcement): void {
+    if (now.kind === "workload") this.#sink.endpoint(key, now.enforcement);
+    else this.#sink.hostEndpoint?.(key, now.enforcement);
+  }
+
+  #tellRemoval(key: string, kind: Enforcement["kind"]): void {
+    if (kind === "workload") this.#sink.endpoint(key, undefined);
+    else this.#sink.hostEndpoint?.(key, undefined);
+  }
+
+  #enforcementOf({ endpoint, policies }: LocalEndpoint): Enforcement {
     const selecting = [...policies].flatMap((key) => this.#policies.get(key) ?? []);
-    const problems = [
-      ...endpoint.problems,
-      ...endpoint.source.profiles.flatMap((name) =>
-        this.#problemsOf(profileId(name), `profile ${name} does not exist`),
-      ),
-      ...selecting.toSorted(comparePolicies).flatMap(({ id }) => this.#problemsOf(id, `policy ${id} is missing`)),
-    ];
-    const open = problems.length === 0;
-    return {
-      key: endpoint.key,
-      interfaceName: endpoint.interfaceName,
-      mac: endpoint.mac,
-      addresses: endpoint.ips,
-      tiers: open ? this.#tiersOf(selecting) : [],
-      profiles: open ? [...new Set(endpoint.source.profiles)].map(profileId) : [],
-      problems,
+    const context = {
+      tiers: this.#tiers,
+      problemsOf: (id: RuleListId, missing: string) => this.#problemsOf(id, missing),
+      sourceSpoofing: this.#settings.sourceSpoofing && this.#sink.hostSettings !== undefined,
     };
+    return endpoint.kind === "workload"
+      ? { kind: "workload", enforcement: workloadEnforcement(endpoint, selecting, context) }
+      : { kind: "host", enforcement: hostEndpointEnforcement(endpoint, selecting, context) };
   }
 
   #problemsOf(id: RuleListId, missing: string): readonly string[] {
     const source = this.#ruleSources.get(id);
     if (source === undefined) return [missing];
-    return source.result.ok ? [] : [source.result.problem];
-  }
-
-  #tiersOf(selecting: readonly Policy[]): readonly TierRef[] {
-    const names = [...new Set(selecting.map(({ tier }) => tier))];
-    const tiers = names.map((name) => ({ name, exists: this.#tiers.has(name), order: this.#tiers.get(name)?.order }));
-    return tiers.sort(compareTiers).map(({ name }) => {
-      const policies = selecting.filter(({ tier }) => tier === name).toSorted(comparePolicies);
-      return {
-        name,
-        defaultAction: this.#tiers.get(name)?.defaultAction ?? "deny",
-        inbound: policies.filter(({ inbound }) => inbound).map(({ id }) => id),
-        outbound: policies.filter(({ outbound }) => outbound).map(({ id }) => id),
-      };
-    });
+    if (!source.result.ok) return [source.result.problem];
+    if (this.#sink.portSet !== undefined) return [];
+    const named = [...source.result.rules.sets.values()].find(({ port }) => port !== undefined)?.port;
+    return named === undefined ? [] : [`${id}: named port "${named.name}" is not supported yet`];
   }
 
   #rulesOf(id: RuleListId): ConvertedRules {
     const result = this.#ruleSources.get(id)?.result;
     invariant(result?.ok === true, `rule list ${id} is referred to but has no rules`);
     return result.rules;
+  }
+
+  #flushSettings(): void {
+    const text = JSON.stringify(this.#settings.settings);
+    if (text === this.#settingsTold) return;
+    this.#settingsTold = text;
+    this.#sink.hostSettings?.(this.#settings.settings);
   }
 
   #flushPools(): void {
@@ -353,12 +423,10 @@ export class PolicyCalculator {
   }
 }
 
-function profileId(name: string): RuleListId {
-  return `profile/${name}`;
-}
+const noLists: ReadonlySet<RuleListId> = new Set();
 
-function listsOf({ tiers, profiles }: EndpointEnforcement): readonly RuleListId[] {
-  return [...profiles, ...tiers.flatMap(({ inbound, outbound }) => [...inbound, ...outbound])];
+function listsOf(now: Enforcement): ReadonlySet<RuleListId> {
+  return now.kind === "workload" ? listsOfEndpoint(now.enforcement) : listsOfHostEndpoint(now.enforcement);
 }
 
 function tierInfo(text: string, key: string): TierInfo {

@@ -8,8 +8,9 @@ import { z } from "zod";
 import { type Cidr, type IpAddress, networkAddress, parseCidr } from "../base/addresses.ts";
 import { BadInput, describeError } from "../base/errors.ts";
 import { type InterfaceName, parseInterfaceName } from "../base/names.ts";
+import { namedPorts } from "../model/endpoint-port.ts";
 import { escapeComponent } from "../model/keys.ts";
-import { GlobalNetworkSet, HostEndpoint, NetworkSet } from "../model/label-owners.ts";
+import { checkHostEndpoint, GlobalNetworkSet, HostEndpoint, NetworkSet } from "../model/label-owners.ts";
 import {
   checkPolicyFlags,
   decodeGlobalNetworkPolicy,
@@ -29,24 +30,36 @@ import {
 } from "../model/workload-endpoint.ts";
 import type { RuleListId } from "./enforcement.ts";
 import type { LabelSource } from "./label-index.ts";
+import type { Members } from "./members.ts";
 import { convertRules, type RulesDocument } from "./rule-conversion.ts";
 import { policySelector } from "./rule-selectors.ts";
 import { RuleSource } from "./rule-source.ts";
 
 /** Something that has addresses and labels: what selectors of rules can mean. */
-export interface Labelled {
+export interface Labelled extends Members {
   readonly source: LabelSource;
-  readonly addresses: readonly Cidr[];
 }
 
-export interface Endpoint extends Labelled {
+/** Something policies select. */
+interface Subject extends Labelled {
   readonly key: string;
   readonly host: string;
+  readonly ips: readonly IpAddress[];
+}
+
+export interface Endpoint extends Subject {
+  readonly kind: "workload";
   readonly interfaceName: InterfaceName;
   readonly mac: string | undefined;
-  readonly ips: readonly IpAddress[];
-  /** Why it must stay closed, whatever its rules are. */
+  readonly allowedSources: readonly Cidr[];
+  /** Why it must stay closed, whatever its rules are, unless the host permits foreign source addresses. */
   readonly problems: readonly string[];
+}
+
+export interface HostInterface extends Subject {
+  readonly kind: "host";
+  readonly name: string;
+  readonly interfaceName: InterfaceName | "*" | undefined;
 }
 
 /** @throws BadInput */
@@ -56,17 +69,22 @@ export function readEndpoint(key: string, text: string): Endpoint {
   if (spec.interfaceName === undefined) throw new BadInput(`${key}: spec.interfaceName`, "is missing", "a name");
   const addresses = networksOf(document, key);
   if (addresses.length === 0) throw new BadInput(`${key}: spec.ipNetworks`, "is empty", "at least one address");
-  const spoofing = (spec.allowSpoofedSourcePrefixes ?? []).length > 0;
   const labels = forcedLabels(metadata.labels, metadata.namespace ?? "default", spec.orchestrator);
   const account = spec.serviceAccountName;
+  const allowedSources = (spec.allowSpoofedSourcePrefixes ?? []).map((net) =>
+    parseCidr(net, `${key}: spec.allowSpoofedSourcePrefixes`),
+  );
   return {
+    kind: "workload",
     key,
     host: spec.node,
     interfaceName: parseInterfaceName(spec.interfaceName, `${key}: spec.interfaceName`),
     mac: spec.mac === "" ? undefined : spec.mac,
-    addresses,
     ips: addresses.map(networkAddress),
-    problems: spoofing ? ["allowSpoofedSourcePrefixes is not enabled on this host"] : [],
+    allowedSources,
+    problems: allowedSources.length > 0 ? ["allowSpoofedSourcePrefixes is not enabled on this host"] : [],
+    addresses,
+    ports: namedPorts(spec.ports, `${key}: spec.ports`),
     source: {
       labels: unforgeable(account ? { ...labels, [serviceAccountLabel]: account } : labels),
       profiles: spec.profiles ?? [],
@@ -75,11 +93,22 @@ export function readEndpoint(key: string, text: string): Endpoint {
 }
 
 /** @throws BadInput */
-export function readHostEndpoint(key: string, text: string): Labelled {
-  const { metadata, spec } = decode(HostEndpoint, text, key);
+export function readHostEndpoint(key: string, text: string): HostInterface {
+  const document = decode(HostEndpoint, text, key);
+  checkHostEndpoint(document, key);
+  const { metadata, spec } = document;
+  const addresses = (spec.expectedIPs ?? []).map((address) => parseCidr(address, `${key}: spec.expectedIPs`));
+  const name = spec.interfaceName === "" ? undefined : spec.interfaceName;
   return {
+    kind: "host",
+    key,
+    host: spec.node ?? "",
+    name: metadata.name,
+    interfaceName: name === undefined || name === "*" ? name : parseInterfaceName(name, `${key}: spec.interfaceName`),
+    ips: addresses.map(networkAddress),
+    addresses,
+    ports: namedPorts(spec.ports, `${key}: spec.ports`),
     source: { labels: unforgeable(metadata.labels ?? {}), profiles: spec.profiles ?? [] },
-    addresses: (spec.expectedIPs ?? []).map((address) => parseCidr(address, `${key}: spec.expectedIPs`)),
   };
 }
 
@@ -89,6 +118,7 @@ export function readGlobalNetworkSet(key: string, text: string): Labelled {
   return {
     source: { labels: unforgeable(metadata.labels ?? {}), profiles: [] },
     addresses: (spec.nets ?? []).map((net) => parseCidr(net, `${key}: spec.nets`)),
+    ports: [],
   };
 }
 
@@ -101,6 +131,7 @@ export function readNetworkSet(key: string, text: string, namespace: string): La
       profiles: [`kns.${namespace}`],
     },
     addresses: (spec.nets ?? []).map((net) => parseCidr(net, `${key}: spec.nets`)),
+    ports: [],
   };
 }
 
@@ -117,6 +148,10 @@ export interface Policy {
   readonly outbound: boolean;
   /** False: it is for host endpoints only (doNotTrack, preDNAT). */
   readonly forWorkloads: boolean;
+  /** When a host endpoint asks it. */
+  readonly stage: "normal" | "preDnat" | "untracked";
+  /** It judges what a host endpoint forwards, too. */
+  readonly onForward: boolean;
   readonly rules: RuleSource;
 }
 
@@ -142,6 +177,8 @@ export function readPolicy(key: string, text: string, name: string, namespace: s
       inbound: true,
       outbound: true,
       forWorkloads: true,
+      stage: "normal",
+      onForward: true,
       rules: RuleSource.broken(problem),
     };
   }
@@ -154,7 +191,7 @@ function policyOf(
   namespace: string | undefined,
 ): Policy {
   const tier = tierOf(spec);
-  checkPolicyFlags(namespace === undefined ? spec : { types: spec.types });
+  const flags = namespace === undefined ? (spec as GlobalNetworkPolicy["spec"]) : { types: spec.types };
   const { types = [] } = spec;
   const rules: RulesDocument = { ingress: spec.ingress, egress: spec.egress };
   return {
@@ -168,9 +205,13 @@ function policyOf(
     selector: policySelector(spec, namespace),
     inbound: types.length === 0 || types.includes("Ingress"),
     outbound: types.length === 0 || types.includes("Egress"),
-    forWorkloads:
-      namespace !== undefined || (!("doNotTrack" in spec && spec.doNotTrack) && !("preDNAT" in spec && spec.preDNAT)),
-    rules: new RuleSource(`policy ${name}`, () => convertRules(rules, namespace)),
+    forWorkloads: flags.doNotTrack !== true && flags.preDNAT !== true,
+    stage: flags.doNotTrack === true ? "untracked" : flags.preDNAT === true ? "preDnat" : "normal",
+    onForward: flags.applyOnForward === true,
+    rules: new RuleSource(`policy ${name}`, () => {
+      checkPolicyFlags(flags);
+      return convertRules(rules, namespace);
+    }),
   };
 }
 

@@ -4,8 +4,10 @@
  */
 
 import { createHash } from "node:crypto";
+import { protocolName } from "../model/rule.ts";
 import { normalForm, type Selector } from "../model/selector/selector.ts";
 import type { SetId } from "./enforcement.ts";
+import type { NamedPort } from "./members.ts";
 
 export function setIdOf(selector: Selector): SetId {
   return `s_${hashOf(`s:${normalForm(selector)}`)}`;
@@ -14,6 +16,12 @@ export function setIdOf(selector: Selector): SetId {
 /** Felix' own id, which other tools show. */
 export function felixSetId(selector: Selector): string {
   return `s:${hashOf(`s:${normalForm(selector)}`)}`;
+}
+
+/** The set of what endpoints that match the selector have given this name (calico-datastore.md 4.3). */
+export function portSetIdOf(selector: Selector, { name, protocol }: NamedPort): SetId {
+  const protocolText = protocol === undefined ? "any" : String(protocolName(protocol)).toLowerCase();
+  return `n_${hashOf(`n:s:${hashOf(`s:${normalForm(selector)}`)},${protocolText},${name}`)}`;
 }
 
 function hashOf(text: string): string {

@@ -182,3 +182,13 @@ class Parser {
     return new BadInput(this.#path, `${problem} at position ${this.#at + 1} of selector "${shown}"`, "a selector");
   }
 }
+
+export function isSelector(text: string): boolean {
+  try {
+    parseSelector(text);
+    return true;
+  } catch (error) {
+    if (error instanceof BadInput) return false;
+    throw error;
+  }
+}

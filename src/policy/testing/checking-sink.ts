@@ -5,12 +5,25 @@
 
 import type { Cidr, IpAddress } from "../../base/addresses.ts";
 import { invariant } from "../../base/errors.ts";
-import type { EndpointEnforcement, EnforcementSink, RuleList, RuleListId, SetId } from "../enforcement.ts";
+import { listsOfEndpoint, listsOfHostEndpoint } from "../endpoint-enforcement.ts";
+import type {
+  EndpointEnforcement,
+  EnforcementSink,
+  HostEndpointEnforcement,
+  HostSettings,
+  PortMember,
+  RuleList,
+  RuleListId,
+  SetId,
+} from "../enforcement.ts";
 
 export class CheckingSink implements EnforcementSink {
   readonly sets = new Map<SetId, Set<Cidr>>();
   readonly lists = new Map<RuleListId, RuleList>();
+  readonly portSets = new Map<SetId, Set<PortMember>>();
   readonly endpoints = new Map<string, EndpointEnforcement>();
+  readonly hostEndpoints = new Map<string, HostEndpointEnforcement>();
+  settings: HostSettings | undefined;
   pools: readonly { cidr: Cidr; natOutgoing: boolean }[] | undefined;
   routes: ReadonlyMap<Cidr, IpAddress> | undefined;
   blocks: readonly Cidr[] | undefined;
@@ -42,14 +55,14 @@ export class CheckingSink implements EnforcementSink {
   ruleList(id: RuleListId, list: RuleList | undefined): void {
     this.calls.push(`${list === undefined ? "-" : "+"}list ${id}`);
     if (list !== undefined) {
-      for (const set of setsOf(list)) invariant(this.sets.has(set), `list ${id} refers to unknown set ${set}`);
+      for (const set of setsOf(list)) {
+        invariant(this.sets.has(set) || this.portSets.has(set), `list ${id} refers to unknown set ${set}`);
+      }
       invariant(JSON.stringify(this.lists.get(id)) !== JSON.stringify(list), `list ${id} is told for a reason`);
       this.lists.set(id, list);
       return;
     }
-    for (const endpoint of this.endpoints.values()) {
-      invariant(!listsOf(endpoint).has(id), `list ${id} is used by ${endpoint.key}`);
-    }
+    invariant(!this.#usedLists().has(id), `list ${id} is not in use`);
     invariant(this.lists.delete(id), `list ${id} is there`);
   }
 
@@ -59,10 +72,50 @@ export class CheckingSink implements EnforcementSink {
       invariant(this.endpoints.delete(key), `endpoint ${key} is there`);
       return;
     }
-    for (const list of listsOf(endpoint)) invariant(this.lists.has(list), `${key} refers to unknown list ${list}`);
+    for (const list of listsOfEndpoint(endpoint)) {
+      invariant(this.lists.has(list), `${key} refers to unknown list ${list}`);
+    }
     const closed = endpoint.tiers.length === 0 && endpoint.profiles.length === 0;
     invariant(endpoint.problems.length === 0 || closed, `${key} has problems and is closed`);
     this.endpoints.set(key, endpoint);
+  }
+
+  hostEndpoint(key: string, endpoint: HostEndpointEnforcement | undefined): void {
+    this.calls.push(`${endpoint === undefined ? "-" : "+"}host endpoint ${key.split("/").at(-1)}`);
+    if (endpoint === undefined) {
+      invariant(this.hostEndpoints.delete(key), `host endpoint ${key} is there`);
+      return;
+    }
+    const lists = listsOfHostEndpoint(endpoint);
+    for (const list of lists) invariant(this.lists.has(list), `${key} refers to unknown list ${list}`);
+    invariant(endpoint.problems.length === 0 || lists.size === 0, `${key} has problems and is closed`);
+    this.hostEndpoints.set(key, endpoint);
+  }
+
+  hostSettings(settings: HostSettings): void {
+    this.calls.push("settings");
+    this.settings = settings;
+  }
+
+  portSet(id: SetId, members: ReadonlySet<PortMember> | undefined): void {
+    this.calls.push(`${members === undefined ? "-" : "+"}port set ${id}`);
+    if (members !== undefined) {
+      this.portSets.set(id, new Set(members));
+      return;
+    }
+    for (const [list, rules] of this.lists) invariant(!setsOf(rules).has(id), `port set ${id} is used by ${list}`);
+    invariant(this.portSets.delete(id), `port set ${id} is there`);
+  }
+
+  portSetDelta(id: SetId, added: readonly PortMember[], removed: readonly PortMember[]): void {
+    this.calls.push(`port set ${id} +${added.length} -${removed.length}`);
+    const set = this.portSets.get(id);
+    invariant(set !== undefined && added.length + removed.length > 0, `port set ${id} is there and changes`);
+    for (const member of removed) invariant(set.delete(member), `${member} was in ${id}`);
+    for (const member of added) {
+      invariant(!set.has(member), `${member} was not in ${id}`);
+      set.add(member);
+    }
   }
 
   natPools(pools: readonly { cidr: Cidr; natOutgoing: boolean }[]): void {
@@ -82,10 +135,18 @@ export class CheckingSink implements EnforcementSink {
 
   /** Nothing more than is needed: every set has a list, every list an endpoint. */
   checkNothingIdle(): void {
-    const usedLists = new Set([...this.endpoints.values()].flatMap((endpoint) => [...listsOf(endpoint)]));
+    const usedLists = this.#usedLists();
     for (const list of this.lists.keys()) invariant(usedLists.has(list), `list ${list} is used`);
     const usedSets = new Set([...this.lists.values()].flatMap((list) => [...setsOf(list)]));
-    for (const set of this.sets.keys()) invariant(usedSets.has(set), `set ${set} is used`);
+    for (const set of [...this.sets.keys(), ...this.portSets.keys()])
+      invariant(usedSets.has(set), `set ${set} is used`);
+  }
+
+  #usedLists(): ReadonlySet<RuleListId> {
+    return new Set([
+      ...[...this.endpoints.values()].flatMap((endpoint) => [...listsOfEndpoint(endpoint)]),
+      ...[...this.hostEndpoints.values()].flatMap((endpoint) => [...listsOfHostEndpoint(endpoint)]),
+    ]);
   }
 
   /** Everything it holds, in an order that does not depend on how it came there. */
@@ -96,6 +157,9 @@ export class CheckingSink implements EnforcementSink {
       endpoints: sorted(this.endpoints),
       lists: sorted(this.lists),
       sets: sorted([...this.sets].map(([id, members]) => [id, [...members].sort()] as const)),
+      hostEndpoints: sorted(this.hostEndpoints),
+      portSets: sorted([...this.portSets].map(([id, members]) => [id, [...members].sort()] as const)),
+      settings: this.settings,
       pools: this.pools,
       routes: sorted(this.routes ?? []),
       blocks: this.blocks,
@@ -105,9 +169,12 @@ export class CheckingSink implements EnforcementSink {
 
 function setsOf({ inbound, outbound }: RuleList): ReadonlySet<SetId> {
   const sides = [...inbound, ...outbound].flatMap(({ source, destination }) => [source, destination]);
-  return new Set(sides.flatMap(({ sets, notSets }) => [...sets, ...notSets]));
-}
-
-function listsOf({ tiers, profiles }: EndpointEnforcement): ReadonlySet<RuleListId> {
-  return new Set([...profiles, ...tiers.flatMap(({ inbound, outbound }) => [...inbound, ...outbound])]);
+  return new Set(
+    sides.flatMap(({ sets, notSets, portSets = [], notPortSets = [] }) => [
+      ...sets,
+      ...notSets,
+      ...portSets,
+      ...notPortSets,
+    ]),
+  );
 }

@@ -27,6 +27,7 @@ export interface EndpointWish {
   readonly namespace?: string;
   readonly profiles?: readonly string[];
   readonly labels?: Record<string, string>;
+  readonly ports?: readonly { readonly name: string; readonly protocol: string; readonly port: number }[];
 }
 
 export function endpoint(id: string, address: string, wish: EndpointWish = {}): Documents {
@@ -45,7 +46,11 @@ export function endpoint(id: string, address: string, wish: EndpointWish = {}): 
     },
     stamp,
   );
-  return { [workloadEndpointKey(namespace, document.metadata.name)]: encode(document) };
+  const withPorts = {
+    ...document,
+    spec: { ...document.spec, ...(wish.ports === undefined ? {} : { ports: wish.ports }) },
+  };
+  return { [workloadEndpointKey(namespace, document.metadata.name)]: encode(withPorts) };
 }
 
 export function network(name: string): Documents {
@@ -68,6 +73,24 @@ export function policy(name: string, namespace: string, spec: Record<string, unk
 export function networkSet(name: string, nets: readonly string[], labels: Record<string, string>): Documents {
   const key = resourceKey({ kind: "GlobalNetworkSet", name });
   return { [key]: document("GlobalNetworkSet", { name, labels }, { nets }) };
+}
+
+export function hostEndpoint(
+  name: string,
+  spec: Record<string, unknown>,
+  labels: Record<string, string> = {},
+): Documents {
+  return { [resourceKey({ kind: "HostEndpoint", name })]: document("HostEndpoint", { name, labels }, spec) };
+}
+
+export function felixConfiguration(name: string, spec: Record<string, unknown>): Documents {
+  const key = resourceKey({ kind: "FelixConfiguration", name });
+  return { [key]: document("FelixConfiguration", { name }, spec) };
+}
+
+export function stagedGlobalPolicy(name: string, spec: Record<string, unknown>): Documents {
+  const key = resourceKey({ kind: "StagedGlobalNetworkPolicy", name });
+  return { [key]: document("StagedGlobalNetworkPolicy", { name }, spec) };
 }
 
 export function tier(name: string, order: number | undefined, defaultAction = "Deny"): Documents {

@@ -1,0 +1,118 @@
+/** Which FelixConfiguration counts for a host, field by field. */
+
+import { expect, test } from "bun:test";
+import { parseCidr, parseIpAddress } from "../base/addresses.ts";
+import { readFelixConfiguration, withWriteDefaults } from "../model/felix-configuration.ts";
+import { builtInSettings, effectiveSettings } from "./host-settings.ts";
+
+function read(name: string, spec: Record<string, unknown>, creationTimestamp = "2026-06-01T10:00:00Z") {
+  const document = {
+    kind: "FelixConfiguration",
+    apiVersion: "projectcalico.org/v3",
+    metadata: { name, creationTimestamp },
+    spec,
+  };
+  return [name, readFelixConfiguration(JSON.stringify(document))] as const;
+}
+
+test("without any object the built-in values count", () => {
+  const { settings, sourceSpoofing } = effectiveSettings("h1", new Map(), {});
+  expect(settings).toEqual(builtInSettings);
+  expect(sourceSpoofing).toBe(false);
+  expect(settings.failsafeInbound.map(({ protocol, port }) => `${protocol}/${port}`).join(" ")).toBe(
+    "6/22 17/68 6/179 6/2379 6/2380 6/5473 6/6443 6/6666 6/6667",
+  );
+  expect(settings.failsafeOutbound.map(({ protocol, port }) => `${protocol}/${port}`).join(" ")).toBe(
+    "17/53 17/67 6/179 6/2379 6/2380 6/5473 6/6443 6/6666 6/6667",
+  );
+});
+
+test("the nearer object wins, field by field; of several selected ones the oldest", () => {
+  const configurations = new Map([
+    read("default", { logPrefix: "global", defaultEndpointToHostAction: "Accept", interfacePrefix: "cali,tap" }),
+    read("young", { logPrefix: "young", nodeSelector: "rack == 'r1'" }, "2026-06-03T10:00:00Z"),
+    read("old", { defaultEndpointToHostAction: "Drop", nodeSelector: "rack == 'r1'" }, "2026-06-02T10:00:00Z"),
+    read("others", { logPrefix: "others", nodeSelector: "rack == 'r2'" }),
+    read("node.h1", { defaultEndpointToHostAction: "Return", workloadSourceSpoofing: "Any" }),
+  ]);
+  const here = effectiveSettings("h1", configurations, { rack: "r1" });
+  expect(here.settings).toMatchObject({
+    endpointToHost: "return",
+    logPrefix: "global",
+    interfacePrefixes: ["cali", "tap"],
+  });
+  expect(here.sourceSpoofing).toBe(true);
+  const there = effectiveSettings("h2", configurations, { rack: "r1" });
+  expect(there.settings).toMatchObject({ endpointToHost: "drop", logPrefix: "global" });
+  expect(there.sourceSpoofing).toBe(false);
+});
+
+test("each setting is read", () => {
+  const net = parseCidr("10.0.0.0/8");
+  const configurations = new Map([
+    read("default", {
+      nftablesFilterAllowAction: "Return",
+      iptablesFilterDenyAction: "Reject",
+      failsafeInboundHostPorts: [{ protocol: "tcp", port: 2222, net: "10.0.0.0/8" }],
+      failsafeOutboundHostPorts: [],
+      disableConntrackInvalidCheck: true,
+      allowVXLANPacketsFromWorkloads: true,
+      allowIPIPPacketsFromWorkloads: true,
+      natOutgoingAddress: "192.0.2.1",
+      natPortRange: "1000:2000",
+      natOutgoingExclusions: "IPPoolsAndHostIPs",
+      removeExternalRoutes: false,
+      deviceRouteSourceAddress: "192.0.2.2",
+    }),
+  ]);
+  expect(effectiveSettings("h1", configurations, {}).settings).toMatchObject({
+    allowAction: "return",
+    denyAction: "reject",
+    failsafeInbound: [{ protocol: 6, port: 2222, net }],
+    failsafeOutbound: [],
+    dropInvalid: false,
+    allowVxlanFromWorkloads: true,
+    allowIpipFromWorkloads: true,
+    natOutgoingAddress: parseIpAddress("192.0.2.1"),
+    natPortRange: { first: 1000, last: 2000 },
+    natExcludesHosts: true,
+    removeExternalRoutes: false,
+    routeSource: { ipv4: parseIpAddress("192.0.2.2"), ipv6: undefined },
+  });
+});
+
+test("a wrong field counts as not given and is named", () => {
+  const wrong = {
+    defaultEndpointToHostAction: "drop",
+    natOutgoingAddress: "fd00::1",
+    nodeSelector: "has(",
+    reportingInterval: "30",
+    failsafeInboundHostPorts: [{ protocol: "icmp", port: 1 }],
+    logPrefix: "fine",
+  };
+  const [name, configuration] = read("default", wrong);
+  expect(configuration.problems.map((problem) => problem.split(":")[0]).sort()).toEqual([
+    "spec.defaultEndpointToHostAction",
+    "spec.failsafeInboundHostPorts",
+    "spec.natOutgoingAddress",
+    "spec.nodeSelector",
+    "spec.reportingInterval",
+  ]);
+  const { settings } = effectiveSettings("h1", new Map([[name, configuration]]), {});
+  expect(settings).toEqual({ ...builtInSettings, logPrefix: "fine" });
+});
+
+test("a write fills in what agents of other makes heed", () => {
+  expect(withWriteDefaults({ logSeverityScreen: "Info" })).toEqual({
+    logSeverityScreen: "Info",
+    nftablesMode: "Auto",
+    floatingIPs: "Disabled",
+    bpfLogLevel: "",
+    bpfConnectTimeLoadBalancing: "TCP",
+    bpfHostNetworkedNATWithoutCTLB: "Enabled",
+  });
+  expect(withWriteDefaults({ bpfConnectTimeLoadBalancingEnabled: false })).toMatchObject({
+    bpfConnectTimeLoadBalancing: "Disabled",
+    bpfHostNetworkedNATWithoutCTLB: "Disabled",
+  });
+});
