@@ -5,7 +5,7 @@
  * - Several requests share a draft; one that fails is taken out again (attempt()) without harm to the others.
  */
 
-import type { Cidr } from "../base/addresses.ts";
+import { type Cidr, ipFamily } from "../base/addresses.ts";
 import { OperationError } from "../base/errors.ts";
 import {
   type AffinityState,
@@ -96,6 +96,42 @@ export class Draft {
     return text === undefined ? undefined : this.#decodeBlock(blockKey(cidr), text);
   }
 
+  /** Where blocks of the family will stand, readable or not. */
+  async blockCidrs(family: 4 | 6): Promise<ReadonlySet<Cidr>> {
+    const cidrs = new Set(
+      (await this.list(blocksOfFamilyPrefix(family))).flatMap(({ key }) => parseBlockKey(key) ?? []),
+    );
+    for (const [cidr, block] of this.#changes.blocks) {
+      if (ipFamily(cidr) !== family) continue;
+      if (block === undefined) cidrs.delete(cidr);
+      else cidrs.add(cidr);
+    }
+    return cidrs;
+  }
+
+  /** Blocks of the family whose stored text names the host: few to read where all would be many. */
+  async cidrsNaming(host: string, family: 4 | 6): Promise<readonly Cidr[]> {
+    const affinity = JSON.stringify(`host:${host}`);
+    const kvs = await this.list(blocksOfFamilyPrefix(family));
+    return kvs.flatMap(({ key, value }) => (value.includes(affinity) ? (parseBlockKey(key) ?? []) : []));
+  }
+
+  /** As block(), but what cannot be read is an answer: nobody may use the range, nothing else depends on it. */
+  async readableBlock(cidr: Cidr): Promise<Block | undefined | "unreadable"> {
+    try {
+      return await this.block(cidr);
+    } catch (error) {
+      if (error instanceof OperationError && error.code === "IPAM_CORRUPT") return "unreadable";
+      throw error;
+    }
+  }
+
+  /** Revision the key was read at; 0 if it was absent. */
+  async revision(key: string): Promise<number> {
+    await this.fetch([key]);
+    return this.#read.get(key)?.modRevision ?? 0;
+  }
+
   /** Every block of the family as it will be; "unreadable" where something else stands. */
   async blocks(family: 4 | 6): Promise<ReadonlyMap<Cidr, Block | "unreadable">> {
     const blocks = new Map<Cidr, Block | "unreadable">();
@@ -110,7 +146,7 @@ export class Draft {
       }
     }
     for (const [cidr, block] of this.#changes.blocks) {
-      if ((cidr.includes(":") ? 6 : 4) !== family) continue;
+      if (ipFamily(cidr) !== family) continue;
       if (block === undefined) blocks.delete(cidr);
       else blocks.set(cidr, block);
     }

@@ -27,6 +27,7 @@ export interface HostView {
   readonly config: IpamConfig;
   readonly pools: readonly Pool[];
   readonly reserved: (address: IpAddress) => boolean;
+  readonly reservedCidrs: readonly Cidr[];
   /** Whether the pool is for this host by its node selector. */
   readonly selected: (pool: Pool) => boolean;
 }
@@ -48,15 +49,26 @@ export async function readHostView(draft: Draft, host: string): Promise<HostView
       remedy: "start margay node on it; the host name must be the same everywhere",
     });
   }
-  const labels = new Map(Object.entries(decodeNode(nodeText, nodeKey(host)).metadata.labels ?? {}));
-  const reservations = (await draft.list(reservationsPrefix)).flatMap(reservedCidrs);
+  const reservations = await readReservations(draft);
   return {
     host,
     config: await readConfig(draft),
     pools: await readPools(draft),
+    reservedCidrs: reservations,
     reserved: (address) => reservations.some((cidr) => cidrContains(cidr, address)),
-    selected: (pool) => matches(parseSelector(pool.nodeSelector), labels),
+    selected: selectedBy(nodeText, host),
   };
+}
+
+/** Which pools are for the host of that Node document. */
+export function selectedBy(nodeText: string, host: string): (pool: Pool) => boolean {
+  const labels = new Map(Object.entries(decodeNode(nodeText, nodeKey(host)).metadata.labels ?? {}));
+  return (pool) => matches(parseSelector(pool.nodeSelector), labels);
+}
+
+/** Ranges automatic assignment leaves out; those that cannot be read are none. */
+export async function readReservations(draft: Draft): Promise<readonly Cidr[]> {
+  return (await draft.list(reservationsPrefix)).flatMap(reservedCidrs);
 }
 
 /** In key order; those that cannot be read are left out. */
@@ -71,12 +83,12 @@ export async function readPools(draft: Draft): Promise<readonly Pool[]> {
   });
 }
 
-/** The first use of IPAM writes the configuration down. */
-async function readConfig(draft: Draft): Promise<IpamConfig> {
+export async function readConfig(draft: Draft): Promise<IpamConfig> {
   const text = await draft.value(ipamConfigKey);
   return text === undefined ? defaultIpamConfig : decodeIpamConfig(text, ipamConfigKey);
 }
 
+/** The first use of IPAM writes the configuration down. */
 export async function ensureConfig(draft: Draft): Promise<void> {
   if ((await draft.value(ipamConfigKey)) === undefined) draft.setPlain(ipamConfigKey, defaultIpamConfigText);
 }
@@ -90,7 +102,7 @@ export interface PoolWish {
 
 /** The pools a request may be served from. @throws IPAM_POOL_UNKNOWN, IPAM_NO_POOL */
 export function usablePools(view: HostView, { family, pools: requested, use }: PoolWish): readonly Pool[] {
-  const enabled = view.pools.filter((pool) => !pool.disabled && ipFamily(pool.cidr) === family);
+  const enabled = view.pools.filter((pool) => pool.allocatable && ipFamily(pool.cidr) === family);
   let usable: readonly Pool[];
   if (requested !== undefined && requested.length > 0) {
     usable = requested.map((cidr) => {

@@ -21,6 +21,10 @@ export type IpamErrorCode =
   | "IPAM_HANDLE_UNKNOWN"
   /** The address is allocated, but not to the one who wants to release it. */
   | "IPAM_OWNER_MISMATCH"
+  /** Something is asked of a range that is no whole number of blocks of a pool, or too many of them. */
+  | "IPAM_RANGE_INVALID"
+  /** A configuration that contradicts itself. */
+  | "IPAM_CONFIG_INVALID"
   /** A comparison the caller attached to its request failed; nothing was changed. */
   | "IPAM_PRECONDITION_FAILED"
   /** The transaction lost against others too often. */
@@ -32,6 +36,6 @@ export function ipamError(code: IpamErrorCode, message: string, options: Operati
   return new OperationError(code, message, { retry: "after-change", ...options });
 }
 
-export function isIpamError(error: unknown, code: IpamErrorCode): boolean {
+export function isIpamError(error: unknown, code: IpamErrorCode): error is OperationError {
   return error instanceof OperationError && error.code === code;
 }

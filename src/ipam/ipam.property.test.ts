@@ -24,6 +24,7 @@ import { encode } from "../model/resource.ts";
 import { openSqliteStore } from "../store/sqlite-store.ts";
 import type { Store } from "../store/store.ts";
 import { Ipam } from "./ipam.ts";
+import { impatientClock } from "./testing/impatient-clock.ts";
 
 type Fault = "none" | "before" | "after";
 type Step =
@@ -64,15 +65,7 @@ test("no address is ever held twice, whatever fails and whoever asks at the same
 
 async function run(rounds: readonly (readonly Step[])[]): Promise<void> {
   const clock = new TestClock();
-  // Retries wait for nobody here: what matters is the order of transactions, which the store decides.
-  const impatient: Clock = {
-    nowMs: () => clock.nowMs(),
-    monotonicMs: () => clock.monotonicMs(),
-    sleep: () => Promise.resolve(),
-    timer: (ms, onTime) => clock.timer(ms, onTime),
-    uuid: () => clock.uuid(),
-    random: () => clock.random(),
-  };
+  const impatient = impatientClock(clock);
   await using store = await openSqliteStore({ path: ":memory:", clock });
   const pool = newIpPool({ name: "p", cidr: parseCidr("10.0.0.0/26"), blockSize: 28 }, { uid: "u", nowMs: 0 });
   await store.put(ipPoolKey("p"), encode(pool));

@@ -2,63 +2,12 @@
 
 import { expect, test } from "bun:test";
 import { type IpAddress, parseCidr, parseIpAddress } from "../base/addresses.ts";
-import { TestClock } from "../base/clock.ts";
-import { OperationError } from "../base/errors.ts";
-import { newIpPool } from "../model/ip-pool.ts";
-import { decodeBlock, encodeBlock } from "../model/ipam-documents.ts";
-import { affinityKey, blockKey, blocksPrefix, handleKey, ipamConfigKey, ipPoolKey, nodeKey } from "../model/keys.ts";
-import { newNode } from "../model/node.ts";
-import { encode } from "../model/resource.ts";
-import { openSqliteStore } from "../store/sqlite-store.ts";
+import { encodeBlock } from "../model/ipam-documents.ts";
+import { affinityKey, blockKey, blocksPrefix, handleKey, ipamConfigKey } from "../model/keys.ts";
 import type { Store } from "../store/store.ts";
 import { newBlock } from "./block-allocation.ts";
 import { Ipam } from "./ipam.ts";
-
-const stamp = { uid: "u", nowMs: 0 };
-
-interface Plan extends AsyncDisposable {
-  readonly store: Store;
-  readonly clock: TestClock;
-  readonly ipam: Ipam;
-  assign(host: string, more?: Partial<Parameters<Ipam["assignAddress"]>[0]>): Promise<string>;
-}
-
-async function plan(
-  pools: readonly string[] = ["10.0.0.0/24"],
-  hosts: readonly string[] = ["h1", "h2"],
-): Promise<Plan> {
-  const clock = new TestClock();
-  const store = await openSqliteStore({ path: ":memory:", clock });
-  for (const [at, cidr] of pools.entries()) await putPool(store, `p${at}`, cidr);
-  for (const host of hosts) await store.put(nodeKey(host), encode(newNode({ name: host }, stamp)));
-  const ipam = new Ipam({ store, clock });
-  let handles = 0;
-  return {
-    store,
-    clock,
-    ipam,
-    assign: (host, more = {}) => ipam.assignAddress({ host, family: 4, handle: `h${++handles}`, ...more }),
-    [Symbol.asyncDispose]: () => store[Symbol.asyncDispose](),
-  };
-}
-
-async function putPool(store: Store, name: string, cidr: string, change: Record<string, unknown> = {}): Promise<void> {
-  const pool = newIpPool({ name, cidr: parseCidr(cidr), blockSize: cidr.includes(":") ? 124 : 28 }, stamp);
-  await store.put(ipPoolKey(name), encode({ ...pool, spec: { ...pool.spec, ...change } }));
-}
-
-async function refusal(promise: Promise<unknown>): Promise<string> {
-  return promise.then(
-    (value) => `granted ${value}`,
-    (error) => (error instanceof OperationError ? error.code : `${error}`),
-  );
-}
-
-async function onlyBlock(store: Store) {
-  const { kvs } = await store.list(blocksPrefix);
-  expect(kvs).toHaveLength(1);
-  return decodeBlock(kvs[0]?.value ?? "");
-}
+import { onlyBlock, plan, putPool, putReservation, refusal } from "./testing/ipam-plan.ts";
 
 test("the first address of a host brings block, confirmed affinity, handle and configuration", async () => {
   await using at = await plan();
@@ -158,16 +107,6 @@ for (const [name, request, answer] of given) {
     await at.assign("h2", { address: parseIpAddress("10.0.0.7") });
     expect(await refusal(at.assign("h1", request as object))).toBe(answer);
   });
-}
-
-async function putReservation(store: Store, cidr: string): Promise<void> {
-  const reservation = {
-    kind: "IPReservation",
-    apiVersion: "projectcalico.org/v3",
-    metadata: { name: "r" },
-    spec: { reservedCIDRs: [cidr] },
-  };
-  await store.put("/calico/resources/v3/projectcalico.org/ipreservations/r", JSON.stringify(reservation));
 }
 
 test("automatic assignment leaves reserved addresses where they are in the queue", async () => {
@@ -338,7 +277,7 @@ test("a host that leaves gives back empty blocks and leaves those in use without
   const kept = await at.assign("h1", { address: parseIpAddress("10.0.0.1"), handle: "kept" });
   await at.assign("h1", { address: parseIpAddress("10.0.0.17"), handle: "gone" });
   await at.ipam.releaseByHandle("gone");
-  expect(await at.ipam.releaseAffinities({ host: "h1" })).toBe(2);
+  expect((await at.ipam.releaseAffinities({ host: "h1" })).released).toHaveLength(2);
   expect((await onlyBlock(at.store)).affinity).toBeUndefined();
   expect((await at.store.list("/calico/ipam/v2/host/")).kvs).toEqual([]);
   await at.ipam.releaseAddress(kept as IpAddress);

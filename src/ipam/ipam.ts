@@ -8,26 +8,64 @@
  * knows what lives: listOwn() tells what is held).
  */
 
-import { type Cidr, cidrCovers, type IpAddress, prefixLength } from "../base/addresses.ts";
+import { type Cidr, cidrCovers, type IpAddress, ipFamily } from "../base/addresses.ts";
 import type { Clock } from "../base/clock.ts";
+import type { OperationError } from "../base/errors.ts";
 import type { Pool } from "../model/ip-pool.ts";
-import { type Allocation, allocationsOf, type Block, ownerHost } from "../model/ipam-documents.ts";
-import { blockKey, handleKey, ipamPrefix, parseAffinityKey } from "../model/keys.ts";
-import type { Compare, Operation, Store } from "../store/store.ts";
-import { allocationAt, isEmpty, ordinalOf } from "./block-allocation.ts";
-import { ChangeQueue } from "./change-queue.ts";
-import { Draft } from "./draft.ts";
-import { type HostView, hostViewKeys, poolsPrefix, readHostView, readPools } from "./host-view.ts";
-import { planAssignment } from "./plan-assignment.ts";
 import {
+  type Allocation,
+  allocationsOf,
+  type Block,
+  decodeIpamConfig,
+  type IpamConfig,
+  ownerHost,
+} from "../model/ipam-documents.ts";
+import {
+  type AffinityKey,
+  affinitiesPrefix,
+  affinityKey,
+  blockKey,
+  blocksOfFamilyPrefix,
+  handleKey,
+  ipamConfigKey,
+  ipamPrefix,
+  parseAffinityKey,
+} from "../model/keys.ts";
+import type { Compare, Operation, Store } from "../store/store.ts";
+import { allocationAt, ordinalOf } from "./block-allocation.ts";
+import { ChangeQueue } from "./change-queue.ts";
+import { type ConfigChange, changedConfig } from "./config-change.ts";
+import { Draft } from "./draft.ts";
+import {
+  type HostView,
+  hostViewKeys,
+  poolsPrefix,
+  readConfig,
+  readHostView,
+  readPools,
+  readReservations,
+} from "./host-view.ts";
+import { isIpamError } from "./ipam-error.ts";
+import {
+  type AssignmentWish,
+  planAssignment,
+  planEnsureBlock,
+  planSeveral,
+  type SeveralAssigned,
+} from "./plan-assignment.ts";
+import { blocksOfRange, planClaimBlock } from "./plan-blocks.ts";
+import {
+  type AffinityRelease,
   addressesOf,
   blockOfAddress,
   planMoveHandle,
+  planRecount,
   planReleaseAddress,
   planReleaseAffinity,
   planReleaseHandle,
   type ReleaseGuard,
 } from "./plan-release.ts";
+import { type Utilization, utilizationOf } from "./utilization.ts";
 
 export interface RequestOptions<Result> {
   /** Operations of the caller in the same transaction, e.g. the endpoint that uses the address. */
@@ -50,22 +88,46 @@ export interface AssignRequest extends RequestOptions<IpAddress> {
   readonly attributes?: Readonly<Record<string, string>>;
   /** Default "Workload". */
   readonly use?: "Workload" | "Tunnel";
+  /** Blocks the host may own with this request, within the configuration's limit. */
+  readonly blocksMax?: number;
+}
+
+/** Several addresses for one handle; what is written with them is written by the caller. */
+export interface AssignSeveralRequest
+  extends Pick<AssignRequest, "host" | "family" | "pools" | "attributes" | "use" | "blocksMax" | "signal"> {
+  readonly handle: string;
+  readonly count: number;
+}
+
+export interface AffinityScope {
+  readonly host?: string;
+  readonly within?: Cidr;
+  /** Leaves blocks with addresses in use to their owner. */
+  readonly emptyOnly?: boolean;
+  readonly family?: 4 | 6;
+}
+
+export interface AffinitiesReleased {
+  readonly released: readonly Cidr[];
+  /** Not given back because addresses are in use (emptyOnly). */
+  readonly inUse: readonly Cidr[];
+}
+
+export interface AddressRelease extends ReleaseGuard {
+  readonly address: IpAddress;
+}
+
+export interface AddressesReleased {
+  readonly released: readonly IpAddress[];
+  /** Were free already. */
+  readonly unallocated: readonly IpAddress[];
+  /** Belong to somebody else, or to a later allocation; nothing of their block was released. */
+  readonly refused: readonly { readonly address: IpAddress; readonly error: OperationError }[];
 }
 
 export interface HeldAddress extends Allocation {
   readonly block: Cidr;
   readonly blockOwner: string | undefined;
-}
-
-export interface Utilization {
-  readonly pools: readonly { readonly pool: Pool; readonly capacity: bigint; readonly used: number }[];
-  readonly blocks: readonly {
-    readonly cidr: Cidr;
-    readonly affinity: string | undefined;
-    readonly capacity: number;
-    readonly used: number;
-    readonly empty: boolean;
-  }[];
 }
 
 export class Ipam {
@@ -81,15 +143,8 @@ export class Ipam {
   }
 
   assignAddress(request: AssignRequest): Promise<IpAddress> {
-    const { host, family, pools, address, handle, attributes = {}, use = "Workload" } = request;
-    const wish = {
-      family,
-      use,
-      handle,
-      attributes,
-      ...(pools === undefined ? {} : { pools }),
-      ...(address === undefined ? {} : { address }),
-    };
+    const { host, handle } = request;
+    const wish = wishOf(request);
     const { keys, prefixes } = hostViewKeys(host);
     return this.#submit(
       request,
@@ -99,9 +154,58 @@ export class Ipam {
     );
   }
 
+  /** As many of the addresses as there are; in one transaction unless they come from very many blocks. */
+  async assignAddresses(request: AssignSeveralRequest): Promise<SeveralAssigned> {
+    const { host, handle, count, signal } = request;
+    const wish = wishOf(request);
+    const { keys, prefixes } = hostViewKeys(host);
+    const addresses: IpAddress[] = [];
+    for (;;) {
+      const part = await this.#submit(
+        signal === undefined ? {} : { signal },
+        [...keys, handleKey(handle)],
+        prefixes,
+        async (draft) => {
+          const nowMs = this.#clock.nowMs();
+          const view = await this.#view(draft, host);
+          return await planSeveral(draft, count - addresses.length, () => planAssignment(draft, view, wish, nowMs));
+        },
+      );
+      addresses.push(...part.addresses);
+      if (part.shortage !== undefined || addresses.length >= count) return { addresses, shortage: part.shortage };
+    }
+  }
+
+  /** A block for the host, claimed if it has none; nothing is assigned from it. */
+  async ensureBlock(request: Pick<AssignRequest, "host" | "family" | "pools" | "use" | "blocksMax">): Promise<Cidr> {
+    const { host } = request;
+    const wish = wishOf({ ...request, handle: "" });
+    const { keys, prefixes } = hostViewKeys(host);
+    return await this.#submit({}, keys, prefixes, async (draft) =>
+      planEnsureBlock(draft, await this.#view(draft, host), wish, this.#clock.nowMs()),
+    );
+  }
+
+  /** Makes every block of the range the host's; those of others fail. @throws IPAM_RANGE_INVALID */
+  async claimAffinity(
+    range: Cidr,
+    host: string,
+  ): Promise<{ readonly claimed: readonly Cidr[]; readonly failed: readonly Cidr[] }> {
+    const blocks = blocksOfRange(await this.pools(), range);
+    const nowMs = this.#clock.nowMs();
+    const done = await Promise.all(
+      blocks.map((cidr) =>
+        this.#submit({}, [blockKey(cidr), affinityKey(host, cidr)], [blocksOfFamilyPrefix(ipFamily(range))], (draft) =>
+          planClaimBlock(draft, host, cidr, nowMs),
+        ),
+      ),
+    );
+    return { claimed: blocks.filter((_, at) => done[at]), failed: blocks.filter((_, at) => !done[at]) };
+  }
+
   /** Answers the addresses released; an unknown handle releases none, and `also` is done all the same. */
   releaseByHandle(handle: string, options: RequestOptions<readonly IpAddress[]> = {}): Promise<readonly IpAddress[]> {
-    return this.#submit(options, [handleKey(handle)], [], (draft) => planReleaseHandle(draft, handle));
+    return this.#submit(options, [handleKey(handle)], [poolsPrefix], (draft) => planReleaseHandle(draft, handle));
   }
 
   /** Answers whether the address was allocated; `also` is done in both cases. @throws IPAM_OWNER_MISMATCH */
@@ -111,6 +215,36 @@ export class Ipam {
     return this.#submit(options, keys, [poolsPrefix], (draft) =>
       planReleaseAddress(draft, address, { handle, sequence }),
     );
+  }
+
+  /** Several at once, each block's as one: a guard that fails keeps all of its block. An address named twice counts once. */
+  async releaseAddresses(releases: readonly AddressRelease[]): Promise<AddressesReleased> {
+    const wanted = [...new Map(releases.map((release) => [release.address, release] as const)).values()];
+    const blocks = new Map<string, AddressRelease[]>();
+    const draft = new Draft(this.#store);
+    for (const release of wanted) {
+      const cidr = (await blockOfAddress(draft, release.address))?.cidr ?? "";
+      blocks.set(cidr, [...(blocks.get(cidr) ?? []), release]);
+    }
+    const released: IpAddress[] = [];
+    const unallocated: IpAddress[] = (blocks.get("") ?? []).map(({ address }) => address);
+    const refused: AddressesReleased["refused"][number][] = [];
+    blocks.delete("");
+    const release = async (ofBlock: readonly AddressRelease[]) => {
+      try {
+        const were = await this.#submit({}, [], [poolsPrefix], async (fresh) => {
+          const allocated: boolean[] = [];
+          for (const { address, ...guard } of ofBlock) allocated.push(await planReleaseAddress(fresh, address, guard));
+          return allocated;
+        });
+        for (const [at, { address }] of ofBlock.entries()) (were[at] ? released : unallocated).push(address);
+      } catch (error) {
+        if (!isIpamError(error, "IPAM_OWNER_MISMATCH")) throw error;
+        for (const { address } of ofBlock) refused.push({ address, error });
+      }
+    };
+    await Promise.all([...blocks.values()].map(release));
+    return { released, unallocated, refused };
   }
 
   /** Gives all addresses of the `from` handles to `to`, and answers what `to` holds. @throws IPAM_HANDLE_UNKNOWN */
@@ -127,38 +261,73 @@ export class Ipam {
     );
   }
 
-  /** Gives back a host's blocks (all of them, or those in a pool): for a host that leaves, or a pool that goes. */
-  async releaseAffinities(scope: {
-    readonly host?: string;
-    readonly within?: Cidr;
-    readonly emptyOnly?: boolean;
-  }): Promise<number> {
-    const { host, within, emptyOnly = false } = scope;
-    const { kvs } = await this.#store.list(`${ipamPrefix}host/${host === undefined ? "" : `${host}/`}`);
-    const affinities = kvs.flatMap(({ key }) => parseAffinityKey(key) ?? []);
-    const wanted = affinities.filter(
-      ({ host: owner, cidr }) => (host ?? owner) === owner && (within === undefined || cidrCovers(within, cidr)),
+  /** Gives back blocks: of a host that leaves, of a pool that goes, of a range. What is in use stays without owner. */
+  async releaseAffinities(scope: AffinityScope): Promise<AffinitiesReleased> {
+    const { within, emptyOnly = false, family } = scope;
+    const owned = (await this.#affinities(scope.host)).filter(
+      ({ cidr }) =>
+        (within === undefined || cidrCovers(within, cidr)) && (family === undefined || ipFamily(cidr) === family),
     );
     const done = await Promise.all(
-      wanted.map(({ host: owner, cidr }) =>
-        this.#submit({}, [blockKey(cidr)], [], (draft) => planReleaseAffinity(draft, owner, cidr, emptyOnly)),
+      owned.map(({ host, cidr }) =>
+        this.#submit({}, [blockKey(cidr), affinityKey(host, cidr)], [], (draft) =>
+          planReleaseAffinity(draft, host, cidr, { emptyOnly }),
+        ),
       ),
     );
-    return done.filter((released) => released).length;
+    const those = (outcome: AffinityRelease) => owned.flatMap(({ cidr }, at) => (done[at] === outcome ? [cidr] : []));
+    return { released: those("released"), inUse: those("in-use") };
   }
 
-  /** Everything a host holds, in its own and in borrowed blocks: what its reconciler compares with what lives. */
-  async listOwn(host: string): Promise<readonly HeldAddress[]> {
+  /** All a host has in the address plan but the addresses themselves: blocks, affinities, its own directory. */
+  async removeHost(host: string): Promise<AffinitiesReleased> {
+    const released = await this.releaseAffinities({ host });
+    const directory = affinitiesPrefix(host).slice(0, -1);
+    await this.#store.delete(directory);
+    return released;
+  }
+
+  /** Affinity keys, and blocks whose affinity key a crash has taken. */
+  async #affinities(host: string | undefined): Promise<readonly AffinityKey[]> {
+    const prefix = host === undefined ? `${ipamPrefix}host/` : affinitiesPrefix(host);
     const draft = new Draft(this.#store);
-    const held: HeldAddress[] = [];
+    const listed = (await draft.list(prefix)).flatMap(({ key }) => parseAffinityKey(key) ?? []);
+    const found = new Map(listed.map((affinity) => [affinityKey(affinity.host, affinity.cidr), affinity]));
     for (const block of await readableBlocks(draft)) {
       const owner = ownerHost(block);
-      for (const allocation of allocationsOf(block)) {
-        if ((allocation.attributes.node ?? owner) !== host) continue;
-        held.push({ ...allocation, block: block.cidr, blockOwner: owner });
-      }
+      if (owner === undefined || owner !== (host ?? owner)) continue;
+      found.set(affinityKey(owner, block.cidr), { host: owner, cidr: block.cidr });
     }
-    return held;
+    return [...found.values()];
+  }
+
+  /** See planRecount. */
+  recountHandle(handle: string, revision: number, hints: readonly Cidr[]): Promise<boolean> {
+    return this.#submit({}, [handleKey(handle)], [], (draft) => planRecount(draft, handle, revision, hints));
+  }
+
+  async config(): Promise<IpamConfig> {
+    return await readConfig(new Draft(this.#store));
+  }
+
+  /** Answers the configuration afterwards. Existing borrowed addresses and blocks stay. @throws IPAM_CONFIG_INVALID */
+  changeConfig(change: ConfigChange): Promise<IpamConfig> {
+    return this.#submit({}, [ipamConfigKey], [], async (draft) => {
+      const before = await draft.value(ipamConfigKey);
+      const after = changedConfig(before, change);
+      if (after !== before) draft.setPlain(ipamConfigKey, after);
+      return decodeIpamConfig(after);
+    });
+  }
+
+  /** Every address that is held, in every readable block. */
+  async listHeld(): Promise<readonly HeldAddress[]> {
+    return (await readableBlocks(new Draft(this.#store))).flatMap(heldIn);
+  }
+
+  /** Everything a host holds, in its own and in borrowed blocks. */
+  async listOwn(host: string): Promise<readonly HeldAddress[]> {
+    return (await this.listHeld()).filter(({ attributes, blockOwner }) => (attributes.node ?? blockOwner) === host);
   }
 
   async addressesOfHandle(handle: string): Promise<readonly IpAddress[]> {
@@ -182,22 +351,7 @@ export class Ipam {
 
   async utilization(): Promise<Utilization> {
     const draft = new Draft(this.#store);
-    const pools = await readPools(draft);
-    const blocks = (await readableBlocks(draft)).map((block) => ({
-      cidr: block.cidr,
-      affinity: block.affinity,
-      capacity: block.allocations.length,
-      used: block.allocations.length - block.unallocated.length,
-      empty: isEmpty(block),
-    }));
-    return {
-      blocks,
-      pools: pools.map((pool) => ({
-        pool,
-        capacity: 1n << BigInt((pool.cidr.includes(":") ? 128 : 32) - prefixLength(pool.cidr)),
-        used: blocks.filter(({ cidr }) => cidrCovers(pool.cidr, cidr)).reduce((sum, { used }) => sum + used, 0),
-      })),
-    };
+    return utilizationOf(await readPools(draft), await readableBlocks(draft), await readReservations(draft));
   }
 
   #submit<Result>(
@@ -224,4 +378,29 @@ export class Ipam {
 async function readableBlocks(draft: Draft): Promise<readonly Block[]> {
   const families = [await draft.blocks(4), await draft.blocks(6)];
   return families.flatMap((blocks) => [...blocks.values()].filter((block) => block !== "unreadable"));
+}
+
+function heldIn(block: Block): readonly HeldAddress[] {
+  const blockOwner = ownerHost(block);
+  return allocationsOf(block).map((allocation) => ({ ...allocation, block: block.cidr, blockOwner }));
+}
+
+function wishOf({
+  family,
+  use = "Workload",
+  handle,
+  attributes = {},
+  pools,
+  address,
+  blocksMax,
+}: Omit<AssignRequest, "host">): AssignmentWish {
+  return {
+    family,
+    use,
+    handle,
+    attributes,
+    ...(pools === undefined ? {} : { pools }),
+    ...(address === undefined ? {} : { address }),
+    ...(blocksMax === undefined ? {} : { blocksMax }),
+  };
 }

@@ -1,11 +1,14 @@
 /**
  * How addresses are given back and change their owner (calico-datastore.md 6.5), as changes to a draft.
- * The count a handle holds of a block is always set to what the block says: overcounts left by upstream clients vanish.
+ * A handle's count of a block is lowered by what is given back, never below what the block says and never to it: upstream
+ * raises the count before it writes the block, so that a count which looks too high may be that of a write under way. What
+ * stays too high is put right by garbage collection, when nobody can be writing any more.
  */
 
 import { addressAt, type Cidr, cidrAround, cidrContains, type IpAddress, ipFamily } from "../base/addresses.ts";
+import { BadInput } from "../base/errors.ts";
 import { type Block, ownerHost } from "../model/ipam-documents.ts";
-import { affinityKey, blockKey } from "../model/keys.ts";
+import { affinityKey, blockKey, handleKey, nodeKey } from "../model/keys.ts";
 import {
   allocationAt,
   isEmpty,
@@ -16,7 +19,7 @@ import {
   withOwner,
 } from "./block-allocation.ts";
 import type { Draft } from "./draft.ts";
-import { readPools } from "./host-view.ts";
+import { poolOfBlock, readPools, selectedBy } from "./host-view.ts";
 import { ipamError } from "./ipam-error.ts";
 
 export interface ReleaseGuard {
@@ -39,8 +42,8 @@ export async function planReleaseAddress(draft: Draft, address: IpAddress, guard
     throw ipamError("IPAM_OWNER_MISMATCH", `${address} has been assigned anew meanwhile`);
   }
   const freed = release(block, new Set([allocation.ordinal]));
-  settle(draft, freed);
-  if (allocation.handle !== undefined) await recount(draft, allocation.handle, freed);
+  await settle(draft, freed);
+  if (allocation.handle !== undefined) await lowerCount(draft, allocation.handle, freed, 1);
   return true;
 }
 
@@ -52,11 +55,10 @@ export async function planReleaseHandle(draft: Draft, handle: string): Promise<r
   for (const cidr of counts.keys()) {
     const block = await draft.block(cidr);
     const ordinals = block === undefined ? new Set<number>() : ordinalsOfHandle(block, handle);
-    if (block === undefined || ordinals.size === 0) continue;
+    if (block !== undefined && ordinals.size > 0) await settle(draft, release(block, ordinals));
+    await lowerCount(draft, handle, block === undefined ? cidr : release(block, ordinals), ordinals.size);
     released.push(...[...ordinals].map((ordinal) => addressAt(cidr, ordinal)));
-    settle(draft, release(block, ordinals));
   }
-  if (counts.size > 0) draft.setHandle(handle, new Map());
   return released;
 }
 
@@ -83,12 +85,15 @@ export async function planMoveHandle(
     for (const cidr of counts.keys()) {
       const block = await draft.block(cidr);
       const ordinals = block === undefined ? new Set<number>() : ordinalsOfHandle(block, handle);
-      if (block === undefined || ordinals.size === 0) continue;
+      if (block === undefined || ordinals.size === 0) {
+        if (block === undefined) await lowerCount(draft, handle, cidr, 0);
+        continue;
+      }
       const moved = reassign(block, handle, (before) => ({ handle: to, attributes: { ...before, ...attributes } }));
       draft.setBlock(cidr, moved);
-      target.set(cidr, ordinalsOfHandle(moved, to).size);
+      await lowerCount(draft, handle, moved, ordinals.size);
+      target.set(cidr, (target.get(cidr) ?? 0) + ordinals.size);
     }
-    if (counts.size > 0) draft.setHandle(handle, new Map());
   }
   const held = await addressesOf(draft, to, target.keys());
   if (held.length === 0) throw ipamError("IPAM_HANDLE_UNKNOWN", `no address is held by ${[...from, to].join(" or ")}`);
@@ -96,20 +101,51 @@ export async function planMoveHandle(
   return held;
 }
 
-/** Takes a block from its host: an empty one goes, one in use stays without owner. Answers whether anything was done. */
+export type AffinityRelease = "released" | "in-use" | "not-owned" | "changed";
+
+/** Takes a block from its host: an empty one goes, one in use stays without owner. */
 export async function planReleaseAffinity(
   draft: Draft,
   host: string,
   cidr: Cidr,
-  emptyOnly: boolean,
-): Promise<boolean> {
+  { emptyOnly, sequence }: { readonly emptyOnly: boolean; readonly sequence?: bigint | undefined },
+): Promise<AffinityRelease> {
   await draft.fetch([affinityKey(host, cidr), blockKey(cidr)]);
   const block = await draft.block(cidr);
+  if (block !== undefined && sequence !== undefined && block.sequenceNumber !== sequence) return "changed";
   const owned = block !== undefined && ownerHost(block) === host;
-  if (owned && emptyOnly && !isEmpty(block)) return false;
-  if ((await draft.affinity(host, cidr)) === undefined && !owned) return false;
-  if (owned) draft.setBlock(cidr, isEmpty(block) ? undefined : withOwner(block, undefined, 0));
-  draft.setAffinity(host, cidr, undefined);
+  if (owned && emptyOnly && !isEmpty(block)) return "in-use";
+  const listed = (await draft.affinity(host, cidr)) !== undefined;
+  if (listed) draft.setAffinity(host, cidr, undefined);
+  // Without a block there is nothing to give back, but the key of a claim that died goes all the same.
+  if (!owned) return block === undefined && listed ? "released" : "not-owned";
+  draft.setBlock(cidr, isEmpty(block) ? undefined : withOwner(block, undefined, 0));
+  return "released";
+}
+
+/**
+ * Sets a handle's counts to what the blocks say, if it is still the one seen at `revision`. `hints`: blocks it was seen in.
+ * Answers whether anything had to be changed.
+ */
+export async function planRecount(
+  draft: Draft,
+  handle: string,
+  revision: number,
+  hints: readonly Cidr[],
+): Promise<boolean> {
+  if ((await draft.revision(handleKey(handle))) !== revision) return false;
+  const counts = await draft.handle(handle);
+  const cidrs = new Set([...counts.keys(), ...hints]);
+  await draft.fetch([...cidrs].map(blockKey));
+  const truth = new Map<Cidr, number>();
+  for (const cidr of cidrs) {
+    const block = await draft.block(cidr);
+    const held = block === undefined ? 0 : ordinalsOfHandle(block, handle).size;
+    if (held > 0) truth.set(cidr, held);
+    draft.rely(blockKey(cidr));
+  }
+  if (truth.size === counts.size && [...truth].every(([cidr, held]) => counts.get(cidr) === held)) return false;
+  draft.setHandle(handle, truth);
   return true;
 }
 
@@ -136,16 +172,43 @@ export async function blockOfAddress(draft: Draft, address: IpAddress): Promise<
   return undefined;
 }
 
-/** A block nobody owns vanishes with its last address. */
-function settle(draft: Draft, block: Block): void {
-  draft.setBlock(block.cidr, block.affinity === undefined && isEmpty(block) ? undefined : block);
+/** A block nobody owns vanishes with its last address; so does one whose pool does not want its owner any more. */
+async function settle(draft: Draft, block: Block): Promise<void> {
+  const owner = ownerHost(block);
+  if (!isEmpty(block) || (block.affinity !== undefined && owner === undefined)) {
+    draft.setBlock(block.cidr, block);
+  } else if (owner === undefined) {
+    draft.setBlock(block.cidr, undefined);
+  } else if (await isUnwanted(draft, block.cidr, owner)) {
+    draft.setBlock(block.cidr, undefined);
+    await draft.fetch([affinityKey(owner, block.cidr)]);
+    draft.setAffinity(owner, block.cidr, undefined);
+  } else draft.setBlock(block.cidr, block);
 }
 
-async function recount(draft: Draft, handle: string, block: Block): Promise<void> {
-  const counts = new Map(await draft.handle(handle));
-  if (counts.size === 0) return;
-  const left = ordinalsOfHandle(block, handle).size;
-  if (left === 0) counts.delete(block.cidr);
-  else counts.set(block.cidr, left);
-  draft.setHandle(handle, counts);
+/** Whether there is a pool around the block that does not select its owner; a host without Node is left alone. */
+async function isUnwanted(draft: Draft, cidr: Cidr, owner: string): Promise<boolean> {
+  const pool = poolOfBlock(await readPools(draft), cidr);
+  const node = pool === undefined ? undefined : await draft.value(nodeKey(owner));
+  if (pool === undefined || node === undefined) return false;
+  try {
+    return !selectedBy(node, owner)(pool);
+  } catch (error) {
+    if (error instanceof BadInput) return false; // a Node nobody can read says nothing about its labels
+    throw error;
+  }
+}
+
+/** `now`: the block as it is without the addresses given back; its CIDR alone if there is no such block any more. */
+async function lowerCount(draft: Draft, handle: string, now: Block | Cidr, by: number): Promise<void> {
+  const cidr = typeof now === "string" ? now : now.cidr;
+  const counts = await draft.handle(handle);
+  const count = counts.get(cidr) ?? 0;
+  const held = typeof now === "string" ? 0 : ordinalsOfHandle(now, handle).size;
+  const left = typeof now === "string" ? 0 : Math.max(held, count - by);
+  if (left === count) return;
+  const lowered = new Map(counts);
+  if (left === 0) lowered.delete(cidr);
+  else lowered.set(cidr, left);
+  draft.setHandle(handle, lowered);
 }

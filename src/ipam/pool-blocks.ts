@@ -3,18 +3,73 @@
  * hosts rarely want the same block. A large IPv6 pool has 2^74 blocks: nothing here makes a list of them.
  */
 
-import { addressAt, type Cidr, cidrAround, indexOf, networkAddress, prefixLength } from "../base/addresses.ts";
+import {
+  addressAt,
+  type Cidr,
+  cidrAround,
+  cidrCovers,
+  cidrOverlaps,
+  indexOf,
+  networkAddress,
+  prefixLength,
+} from "../base/addresses.ts";
 import type { Pool } from "../model/ip-pool.ts";
 
 export function blockCount(pool: Pool): bigint {
   return 1n << BigInt(Math.max(0, pool.blockSize - prefixLength(pool.cidr)));
 }
 
-/** All blocks of the pool, beginning at the host's start. */
-export function* blockCidrs(pool: Pool, host: string): Generator<Cidr> {
-  const count = blockCount(pool);
+/** All blocks of the pool that `taken` does not cover or overlap, beginning at the host's start; jumps over what is taken. */
+export function* blockCidrs(pool: Pool, host: string, taken: Iterable<Cidr> = []): Generator<Cidr> {
+  const last = blockCount(pool) - 1n;
   const start = startOf(pool, host);
-  for (let step = 0n; step < count; step++) yield blockAt(pool, (start + step) % count);
+  const ranges = takenRanges(pool, taken);
+  for (const [from, to] of [
+    [start, last],
+    [0n, start - 1n],
+  ] as const) {
+    let at = 0;
+    for (let index = from; index <= to; index++) {
+      let range = ranges[at];
+      while (range !== undefined && range.last < index) range = ranges[++at];
+      if (range !== undefined && range.first <= index) index = range.last;
+      else yield blockAt(pool, index);
+    }
+  }
+}
+
+/** The blocks whose every address lies in one of the given ranges, as ranges a host may leave out. */
+export function whollyWithin(pool: Pool, ranges: readonly Cidr[]): readonly Cidr[] {
+  return ranges.filter((range) => cidrOverlaps(range, pool.cidr) && prefixLength(range) <= pool.blockSize);
+}
+
+interface Range {
+  readonly first: bigint;
+  readonly last: bigint;
+}
+
+/** By block index, in order, apart from each other. */
+function takenRanges(pool: Pool, taken: Iterable<Cidr>): readonly Range[] {
+  const ranges: Range[] = [];
+  for (const cidr of taken) {
+    if (!cidrOverlaps(cidr, pool.cidr)) continue;
+    if (cidrCovers(cidr, pool.cidr)) return [{ first: 0n, last: blockCount(pool) - 1n }];
+    const first = indexOf(pool.cidr, networkAddress(cidr)) / blockAddresses(pool);
+    const length = 1n << BigInt(Math.max(0, pool.blockSize - prefixLength(cidr)));
+    ranges.push({ first, last: first + length - 1n });
+  }
+  ranges.sort((a, b) => (a.first < b.first ? -1 : a.first > b.first ? 1 : 0));
+  return merged(ranges);
+}
+
+function merged(ranges: readonly Range[]): readonly Range[] {
+  const disjoint: Range[] = [];
+  for (const range of ranges) {
+    const before = disjoint.at(-1);
+    if (before === undefined || before.last < range.first - 1n) disjoint.push(range);
+    else if (before.last < range.last) disjoint[disjoint.length - 1] = { first: before.first, last: range.last };
+  }
+  return disjoint;
 }
 
 /** The given blocks of the pool in the host's order. */

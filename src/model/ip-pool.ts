@@ -19,6 +19,7 @@ export const IpPoolSpec = z.looseObject({
   nodeSelector: absentOr(z.string()),
   allowedUses: absentOr(z.array(z.string())),
   assignmentMode: absentOr(z.enum(["Automatic", "Manual"])),
+  namespaceSelector: absentOr(z.string()),
 });
 
 export const IpPool = resourceSchema("IPPool", IpPoolSpec);
@@ -33,7 +34,10 @@ export interface Pool {
   readonly disabled: boolean;
   readonly nodeSelector: string;
   readonly allowedUses: readonly string[];
+  /** False: serves only those who ask for it by name (mode Manual, or reserved for namespaces of Kubernetes). */
   readonly automatic: boolean;
+  /** False: gives nothing new, because it is disabled, being deleted, or marked so in its status. */
+  readonly allocatable: boolean;
 }
 
 export const defaultPoolName = "default-ipv4-ippool";
@@ -116,8 +120,23 @@ export function poolOf(resource: IpPool, path = ""): Pool {
     nodeSelector,
     allowedUses:
       spec.allowedUses === undefined || spec.allowedUses.length === 0 ? ["Workload", "Tunnel"] : spec.allowedUses,
-    automatic: spec.assignmentMode !== "Manual",
+    automatic: spec.assignmentMode !== "Manual" && (spec.namespaceSelector ?? "") === "",
+    allocatable: spec.disabled !== true && !isBeingDeleted(resource) && !isMarkedUnallocatable(resource),
   };
+}
+
+function isBeingDeleted({ metadata }: IpPool): boolean {
+  const { deletionTimestamp } = metadata as { readonly deletionTimestamp?: unknown };
+  return deletionTimestamp !== undefined && deletionTimestamp !== null;
+}
+
+const AllocatableStatus = z.looseObject({
+  conditions: z.array(z.looseObject({ type: z.string(), status: z.string() })),
+});
+
+function isMarkedUnallocatable(resource: IpPool): boolean {
+  const { success, data } = AllocatableStatus.safeParse((resource as { readonly status?: unknown }).status);
+  return success && data.conditions.some(({ type, status }) => type === "Allocatable" && status === "False");
 }
 
 function defaultBlockSize(cidr: Cidr): number {

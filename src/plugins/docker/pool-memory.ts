@@ -22,6 +22,7 @@ const poolState = z.array(
     nodeSelector: z.string(),
     allowedUses: z.array(z.string()),
     automatic: z.boolean(),
+    allocatable: z.boolean().default(true), // files of older versions do not say
   }),
 );
 
