@@ -7,6 +7,7 @@ import { BadInput, describeError, OperationError } from "../base/errors.ts";
 import { createLog } from "../base/log.ts";
 import type { Role, RoleIo } from "../base/role.ts";
 import { checkHostName } from "../model/names.ts";
+import { AddressUpkeep } from "../node/address-upkeep.ts";
 import { NodeAgent } from "../node/agent.ts";
 import { DockerPlugin } from "../plugins/docker/docker-plugin.ts";
 import { parseGoDuration, readDriverSettings } from "../plugins/docker/driver-settings.ts";
@@ -78,8 +79,11 @@ async function serve(settings: Settings, io: RoleIo): Promise<void> {
     healthPort: settings.healthPort,
     onPoolsChange: (all) => pools.update(all),
   });
+  await using _upkeep = AddressUpkeep.start({ agent, store, graceMs: settings.graceMs, clock, log });
   await using plugin =
-    docker === undefined ? undefined : DockerPlugin.start({ ...docker, agent, store, pools, stateDir, clock, log });
+    docker === undefined
+      ? undefined
+      : DockerPlugin.start({ ...docker, graceMs: settings.graceMs, agent, store, pools, stateDir, clock, log });
   log.info({ event: "node_started", host: host.name, address: host.address, endpoints: settings.endpoints });
   const stopped = Promise.withResolvers<void>();
   if (io.signal.aborted) stopped.resolve();
@@ -123,6 +127,7 @@ function parseSettings(argv: readonly string[], env: RoleIo["env"]) {
     endpoints: resolveEndpoints(values.store, env),
     runDir: values["run-dir"],
     stateDir: values["state-dir"],
+    graceMs,
     healthPort: parsePort(values["health-port"], "--health-port"),
     defaultPool:
       values["no-default-pools"] || poolText === "none"
@@ -133,7 +138,7 @@ function parseSettings(argv: readonly string[], env: RoleIo["env"]) {
     allowDuplicateAddress: env.DISABLE_NODE_IP_CHECK?.toLowerCase() === "true",
     docker: values["no-docker"]
       ? undefined
-      : { engine, settings: readDriverSettings(env), pluginDir: values["plugin-dir"], graceMs },
+      : { engine, settings: readDriverSettings(env), pluginDir: values["plugin-dir"] },
   };
 }
 

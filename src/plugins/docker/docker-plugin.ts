@@ -11,6 +11,7 @@ import type { Clock } from "../../base/clock.ts";
 import type { Log } from "../../base/log.ts";
 import { Reconciler } from "../../base/reconciler.ts";
 import { TaskScope } from "../../base/task-scope.ts";
+import { GarbageCollector } from "../../ipam/garbage-collector.ts";
 import { Ipam } from "../../ipam/ipam.ts";
 import { profileKey } from "../../model/keys.ts";
 import type { NodeAgent } from "../../node/agent.ts";
@@ -96,10 +97,11 @@ function partsOf(options: DockerPluginOptions) {
   const networks = new NetworkDirectory({ directory: join(stateDir, "docker", "networks"), engine, log });
   const { createProfiles } = settings;
   const records = new NetworkRecords({ store, clock, log, host, createProfiles });
+  const addresses = new Ipam({ store, clock });
   const registry = new EndpointRegistry({
     host,
     store,
-    ipam: new Ipam({ store, clock }),
+    ipam: addresses,
     clock,
     log,
     createProfiles,
@@ -116,7 +118,21 @@ function partsOf(options: DockerPluginOptions) {
     clock,
     log,
   });
+  const garbage = new GarbageCollector({
+    store,
+    ipam: addresses,
+    host,
+    graceMs,
+    clock,
+    onAddressReleased: ({ address, handle }) => {
+      log.warn({ event: "docker_address_repaired", address, handle }, "an address nobody came for is given back");
+      metrics.repaired.inc({ kind: "release-address" });
+    },
+    onUpkeep: () => {},
+  });
   const reconciler = new EndpointReconciler({
+    host,
+    garbage,
     engine,
     registry,
     networks,

@@ -383,8 +383,8 @@ describe("a container's life", () => {
         }
         // An address released while its container still had an interface is the reconciler's to free.
         const { signal } = new AbortController();
-        const pending = await fixture.registry.pending(signal);
-        for (const address of pending) await fixture.registry.releasePending(address, signal);
+        await fixture.reconciler.pass(signal);
+        const pending = fixture.repairs.filter((kind) => kind === "release-address");
         const leaveCameBeforeRelease = order.indexOf("Leave") < order.indexOf("ReleaseAddress");
         const deleteCameBeforeRelease = order.indexOf("DeleteEndpoint") < order.indexOf("ReleaseAddress");
         if (leaveCameBeforeRelease || deleteCameBeforeRelease) expect(pending).toEqual([]);
@@ -532,7 +532,9 @@ describe("a container's life", () => {
     await fixture.call("IpamDriver.RequestAddress", { PoolID: "192.168.0.0/16", Address: "192.168.0.9" });
     const data = [{ ...calicoData[0], AuxAddresses: { printer: "192.168.0.9/32" } }];
     expect((await fixture.call("NetworkDriver.CreateNetwork", network({}, data))).status).toBe(200);
-    expect(await fixture.registry.pending(new AbortController().signal)).toEqual([]);
+    fixture.dockerNetworks.set(NETWORK, "net");
+    await fixture.reconciler.pass(new AbortController().signal);
+    expect(fixture.repairs).toEqual([]);
     await fixture.call("IpamDriver.ReleaseAddress", { PoolID: "192.168.0.0/16", Address: "192.168.0.9" });
     expect(await fixture.traces()).toEqual([]);
   });

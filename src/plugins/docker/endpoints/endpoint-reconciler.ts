@@ -3,14 +3,17 @@
  * out reconciliation-plan.ts, at start, whenever Docker's event stream is (re)connected, and on a timer.
  * Nothing at all happens while Docker cannot be asked: a daemon that boots does not mean that nothing runs.
  */
+import { tryParseIpAddress } from "../../../base/addresses.ts";
 import type { Clock } from "../../../base/clock.ts";
 import { describeError, OperationError, unreachable } from "../../../base/errors.ts";
 import type { Log } from "../../../base/log.ts";
+import type { GarbageCollector } from "../../../ipam/garbage-collector.ts";
 import type { DockerEngine } from "../engine/docker-engine.ts";
 import type { KeyedLocks } from "../keyed-locks.ts";
 import type { NetworkDirectory } from "../networks/network-directory.ts";
 import { DRIVER_NAME } from "../networks/network-replication.ts";
 import type { StateFiles } from "../state-files.ts";
+import { dockerAddressKeeper } from "./address-keeper.ts";
 import { hostInterfaceName } from "./endpoint-names.ts";
 import type { EndpointRegistry } from "./endpoint-registry.ts";
 import type { endpointState } from "./endpoint-state.ts";
@@ -22,8 +25,10 @@ import {
 } from "./reconciliation-plan.ts";
 
 export interface EndpointReconcilerOptions {
+  readonly host: string;
   readonly engine: DockerEngine;
   readonly registry: EndpointRegistry;
+  readonly garbage: GarbageCollector;
   readonly networks: NetworkDirectory;
   readonly endpoints: StateFiles<typeof endpointState>;
   readonly links: { removeVeth(name: string): Promise<void>; linkExists(name: string): Promise<boolean> };
@@ -43,29 +48,30 @@ export class EndpointReconciler {
   }
 
   status(): object {
-    return { orphans: [...this.#orphans.keys()] };
+    return { orphans: [...this.#orphans.keys(), ...this.#options.garbage.waiting] };
   }
 
   /** True when something is orphaned and its grace period has not passed: worth looking again soon. */
   get isWaiting(): boolean {
-    return this.#orphans.size > 0;
+    return this.#orphans.size > 0 || this.#options.garbage.waiting.length > 0;
   }
 
   /** @throws when Docker or the store cannot be asked, or a step failed: to be repeated. */
   async pass(signal: AbortSignal): Promise<void> {
-    const { registry, endpoints, links, clock, graceMs } = this.#options;
-    // Records first: an endpoint made meanwhile is then attached but not yet a record, which nobody acts on at once.
+    const { registry, garbage, endpoints, links, clock, graceMs } = this.#options;
+    // Addresses first: one taken meanwhile is then not looked at.
+    const held = await garbage.look();
+    // Then records: an endpoint made meanwhile is then attached but not yet a record, which nobody acts on at once.
     const records = await registry.list(signal);
-    const pending = await registry.pending(signal);
     const linkStates = await Promise.all(
       [...endpoints.entries()].map(async ([endpointId, { hostInterface }]) => ({
         endpointId,
         exists: await links.linkExists(hostInterface),
       })),
     );
-    const attached = await this.#attached(signal);
+    const { attached, networkIds } = await this.#attached(signal);
     const { steps, orphans } = planReconciliation(
-      { records, attached, links: linkStates, pending, nowMs: clock.monotonicMs(), graceMs },
+      { records, attached, links: linkStates, nowMs: clock.monotonicMs(), graceMs },
       this.#orphans,
     );
     this.#orphans = orphans;
@@ -74,15 +80,26 @@ export class EndpointReconciler {
       await this.#carryOut(step, signal);
       this.#options.onRepair(step.kind);
     }
+    const keeper = dockerAddressKeeper({
+      host: this.#options.host,
+      endpointIds: new Set([...records, ...attached, ...linkStates].map(({ endpointId }) => endpointId)),
+      addresses: new Set(attached.flatMap(({ addresses }) => addresses.map((text) => addressOf(text)))),
+      networkIds,
+    });
+    await garbage.addresses(held, [keeper], signal);
   }
 
-  async #attached(signal: AbortSignal): Promise<readonly AttachedEndpoint[]> {
+  async #attached(
+    signal: AbortSignal,
+  ): Promise<{ readonly attached: readonly AttachedEndpoint[]; readonly networkIds: ReadonlySet<string> }> {
     const { engine, networks } = this.#options;
     const attached: AttachedEndpoint[] = [];
+    const networkIds = new Set<string>();
     for (const { Id } of await engine.networks.list({ filters: { driver: [DRIVER_NAME] }, signal })) {
       const network = await engine.networks.inspect(Id, { signal });
       if (network === undefined || network.Driver !== DRIVER_NAME) continue; // removed since it was listed
       networks.noteName(network.Id, network.Name);
+      networkIds.add(network.Id);
       for (const { EndpointID, IPv4Address, IPv6Address, MacAddress } of Object.values(network.Containers)) {
         attached.push({
           endpointId: EndpointID,
@@ -93,16 +110,11 @@ export class EndpointReconciler {
         });
       }
     }
-    return attached;
+    return { attached, networkIds };
   }
 
   async #carryOut(step: ReconciliationStep, signal: AbortSignal): Promise<void> {
     const { registry, endpoints, links, locks, log } = this.#options;
-    if (step.kind === "release-address") {
-      const { address, handle } = step.pending;
-      log.warn({ event: "docker_address_repaired", address, handle }, "an address nobody came for is given back");
-      return await registry.releasePending(step.pending, signal);
-    }
     const endpointId = step.kind === "restore-record" ? step.endpoint.endpointId : step.endpointId;
     await locks.run(endpointId, signal, async () => {
       log.warn({ event: "docker_endpoint_repaired", step: step.kind, endpointId });
@@ -143,4 +155,10 @@ export class EndpointReconciler {
       log.error({ event: "docker_endpoint_lost", endpointId: endpoint.endpointId, error: describeError(error) });
     }
   }
+}
+
+/** As IPAM writes it, whatever way Docker does. */
+function addressOf(text: string): string {
+  const [address = ""] = text.split("/");
+  return tryParseIpAddress(address) ?? address;
 }

@@ -7,8 +7,8 @@
  *   docker-<host>-pending-<EndpointID>  after DeleteEndpoint, until Docker's ReleaseAddress: a late or repeated release can
  *                                       never free an address that is somebody else's by now
  *   docker-<host>-network-<NetworkID>   auxiliary addresses of a network
- * Every transition is one transaction that compares the handle, so a crash leaves a state of this list, and the reconciler
- * gives back what stays pending.
+ * Every transition is one transaction that compares the handle, so a crash leaves a state of this list, and what stays
+ * without its owner is given back (address-keeper.ts).
  */
 import { type Cidr, type IpAddress, ipFamily, parseIpAddress } from "../../../base/addresses.ts";
 import type { Clock } from "../../../base/clock.ts";
@@ -16,7 +16,7 @@ import { BadInput, OperationError } from "../../../base/errors.ts";
 import type { Log } from "../../../base/log.ts";
 import type { HeldAddress, Ipam } from "../../../ipam/ipam.ts";
 import { isIpamError } from "../../../ipam/ipam-error.ts";
-import { handlesPrefix, kindPrefix, parseHandleKey, workloadEndpointKey } from "../../../model/keys.ts";
+import { kindPrefix, workloadEndpointKey } from "../../../model/keys.ts";
 import { isLabelKey, isLabelValue } from "../../../model/names.ts";
 import { encode } from "../../../model/resource.ts";
 import {
@@ -38,7 +38,7 @@ import {
   NETWORK_ANNOTATION,
   NETWORK_ID_ANNOTATION,
 } from "./endpoint-names.ts";
-import type { AttachedEndpoint, EndpointRecord, PendingAddress } from "./reconciliation-plan.ts";
+import type { AttachedEndpoint, EndpointRecord } from "./reconciliation-plan.ts";
 
 const ATTEMPTS_MAX = 10;
 /** Of a record that was never written before: whichever revision is seen first is this one. */
@@ -223,33 +223,6 @@ export class EndpointRegistry {
         return [];
       }
     });
-  }
-
-  /** Addresses nobody has come for, or that were not given back. */
-  async pending(signal: AbortSignal): Promise<readonly PendingAddress[]> {
-    const { host, ipam, store } = this.#options;
-    const { kvs } = await store.list(handlesPrefix + this.#pendingPrefix, { signal });
-    const own: PendingAddress[] = [];
-    for (const { key } of kvs) {
-      const handle = parseHandleKey(key);
-      if (handle === undefined) continue;
-      for (const address of await ipam.addressesOfHandle(handle)) {
-        const held = await ipam.lookup(address);
-        // A host may be called "host1-pending-x": the name of a handle alone does not say whose it is.
-        if (held === undefined || held.handle !== handle || held.attributes.node !== host) continue;
-        own.push({ address, handle, sequence: held.sequence });
-      }
-    }
-    return own;
-  }
-
-  /** Unless it has become somebody's since. */
-  async releasePending({ address, handle, sequence }: PendingAddress, signal: AbortSignal): Promise<void> {
-    try {
-      await this.#options.ipam.releaseAddress(address, { handle, sequence, signal });
-    } catch (error) {
-      if (!isIpamError(error, "IPAM_OWNER_MISMATCH")) throw error;
-    }
   }
 
   async setLabels(endpointId: string, labels: Readonly<Record<string, string>>, signal: AbortSignal): Promise<void> {

@@ -52,6 +52,36 @@ test("an address taken for a container that never came is given back", async () 
   expect(await fixture.traces()).toEqual([]);
 });
 
+test("an address whose record somebody deleted goes with its container, and not before", async () => {
+  await using fixture = await PluginFixture.open();
+  const address = await start(fixture);
+  fixture.attached.clear();
+  await fixture.store.delete(RECORD);
+  await fixture.reconciler.pass(signal); // the link is what is left of the container: it goes first
+  expect(await fixture.ipam.lookup(address as never)).toMatchObject({ handle: ENDPOINT });
+  await fixture.reconciler.pass(signal);
+  expect(await fixture.traces()).toEqual([]);
+});
+
+test("an address that any endpoint of the cluster claims stays, whatever Docker says", async () => {
+  await using fixture = await PluginFixture.open();
+  const address = await start(fixture);
+  const record = decodeWorkloadEndpoint((await fixture.store.get(RECORD))?.value ?? "");
+  const other = RECORD.replace("host1-libnetwork-", "host2-libnetwork-");
+  await fixture.store.put(other, JSON.stringify({ ...record, spec: { ...record.spec, node: "host2" } }));
+  await fixture.store.delete(RECORD);
+  fixture.attached.clear();
+  await repair(fixture);
+  await repair(fixture);
+  expect(await fixture.ipam.lookup(address as never)).toMatchObject({ handle: ENDPOINT });
+  await fixture.store.put(other, `broken ${address}`);
+  await repair(fixture);
+  expect(await fixture.ipam.lookup(address as never)).toMatchObject({ handle: ENDPOINT });
+  await fixture.store.delete(other);
+  await repair(fixture);
+  expect(await fixture.ipam.lookup(address as never)).toBeUndefined();
+});
+
 test("a lost record is written again from what Docker says", async () => {
   await using fixture = await PluginFixture.open();
   const address = await start(fixture);

@@ -1,7 +1,6 @@
 /** What is put right after lost calls and crashes, and when. */
 
 import { expect, test } from "bun:test";
-import { parseIpAddress } from "../../../base/addresses.ts";
 import {
   type EndpointSnapshot,
   type OrphanTimes,
@@ -11,7 +10,7 @@ import {
 
 const GRACE_MS = 60_000;
 
-/** Words: "r:a" record, "r?:a" record of an unnamed network, "d:a" Docker has it, "v:a" veth, "f:a" only its file, "p:ip#n" pending. */
+/** Words: "r:a" record, "r?:a" record of an unnamed network, "d:a" Docker has it, "v:a" veth, "f:a" only its file. */
 function snapshot(text: string, nowMs: number): EndpointSnapshot {
   const of = (kind: string) =>
     text.split(" ").flatMap((word) => (word.startsWith(`${kind}:`) ? [word.slice(kind.length + 1)] : []));
@@ -29,14 +28,6 @@ function snapshot(text: string, nowMs: number): EndpointSnapshot {
       ...of("v").map((endpointId) => ({ endpointId, exists: true })),
       ...of("f").map((endpointId) => ({ endpointId, exists: false })),
     ],
-    pending: of("p").map((word) => {
-      const [address = "", sequence = "0"] = word.split("#");
-      return {
-        address: parseIpAddress(address),
-        handle: `docker-host1-pending-${address}`,
-        sequence: BigInt(sequence),
-      };
-    }),
     nowMs,
     graceMs: GRACE_MS,
   };
@@ -44,8 +35,6 @@ function snapshot(text: string, nowMs: number): EndpointSnapshot {
 
 function describeStep(step: ReconciliationStep): string {
   switch (step.kind) {
-    case "release-address":
-      return `${step.kind} ${step.pending.address}`;
     case "restore-record":
       return `${step.kind} ${step.endpoint.endpointId}`;
     default:
@@ -65,7 +54,6 @@ const cases: readonly [name: string, text: string, afterGrace: string][] = [
   ["a record without Docker endpoint goes", "r:a v:a", "remove-record a"],
   ["a veth nobody knows goes", "v:a", "remove-link a"],
   ["a leftover file goes", "f:a", "forget-link a"],
-  ["an address reserved for nobody is given back", "p:10.0.0.1", "release-address 10.0.0.1"],
   ["a container whose record was lost gets it back", "d:a v:a", "restore-record a"],
   ["a container without record and interface is only reported", "d:a", "warn a"],
   ["one orphan does not pull another down", "r:a d:a v:a r:b", "remove-record b"],
@@ -85,8 +73,4 @@ test("an orphan that was seen healthy in between starts its grace anew", () => {
 
 test("an endpoint made before its network's name was known is put right at once", () => {
   expect(run([0, "r?:a d:a v:a"])).toBe("resolve-network a");
-});
-
-test("an address that was given back and taken again meanwhile is another reservation", () => {
-  expect(run([0, "p:10.0.0.1#1"], [GRACE_MS, "p:10.0.0.1#2"])).toBe("");
 });

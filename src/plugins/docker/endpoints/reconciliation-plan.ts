@@ -1,13 +1,11 @@
 /**
  * What lost calls and crashes have left behind on this host: a comparison of the endpoint records of this host, of what Docker
- * says is attached, of the veths this driver made, and of addresses taken for containers that never came. Pure.
+ * says is attached, and of the veths this driver made. Pure. Addresses are judged by address-keeper.ts.
  *
  * Docker forgets many failures ("tolerated errors"), so this comparison is the only sure way home for an address. A thing is
  * removed only when it was seen orphaned without interruption for the grace period; what other orchestrators made is not in
  * the snapshot at all (reference/docker.md 2.6, 8.1).
  */
-
-import type { IpAddress } from "../../../base/addresses.ts";
 
 export interface EndpointRecord {
   readonly endpointId: string;
@@ -23,21 +21,12 @@ export interface AttachedEndpoint {
   readonly mac: string;
 }
 
-export interface PendingAddress {
-  readonly address: IpAddress;
-  readonly handle: string;
-  /** Tells this reservation from a later one of the same address. */
-  readonly sequence: bigint | undefined;
-}
-
 export interface EndpointSnapshot {
   readonly records: readonly EndpointRecord[];
   /** Of all networks of the driver, from a daemon that answered. */
   readonly attached: readonly AttachedEndpoint[];
   /** EndpointIDs with a state file and whether their host veth exists. */
   readonly links: readonly { readonly endpointId: string; readonly exists: boolean }[];
-  /** Addresses reserved by this host for endpoints that have not come. */
-  readonly pending: readonly PendingAddress[];
   readonly nowMs: number;
   readonly graceMs: number;
 }
@@ -46,7 +35,6 @@ export type ReconciliationStep =
   | { readonly kind: "remove-record"; readonly endpointId: string }
   | { readonly kind: "remove-link"; readonly endpointId: string }
   | { readonly kind: "forget-link"; readonly endpointId: string }
-  | { readonly kind: "release-address"; readonly pending: PendingAddress }
   | { readonly kind: "restore-record"; readonly endpoint: AttachedEndpoint }
   | { readonly kind: "resolve-network"; readonly endpointId: string; readonly networkName: string }
   | { readonly kind: "warn"; readonly endpointId: string; readonly reason: string };
@@ -80,10 +68,6 @@ export function planReconciliation(
   for (const [endpointId, exists] of links) {
     if (attached.has(endpointId) || records.has(endpointId)) continue;
     if (isOverdue(`link ${endpointId}`)) steps.push({ kind: exists ? "remove-link" : "forget-link", endpointId });
-  }
-  for (const pending of snapshot.pending) {
-    const reservation = `address ${pending.address} ${pending.handle} ${pending.sequence}`;
-    if (isOverdue(reservation)) steps.push({ kind: "release-address", pending });
   }
   for (const endpoint of snapshot.attached) {
     if (records.has(endpoint.endpointId) || !isOverdue(`attached ${endpoint.endpointId}`)) continue;

@@ -9,6 +9,7 @@ import { type Cidr, parseCidr, parseIpAddress } from "../../../base/addresses.ts
 import { systemClock } from "../../../base/clock.ts";
 import { OperationError } from "../../../base/errors.ts";
 import { silentLog } from "../../../base/log.ts";
+import { GarbageCollector } from "../../../ipam/garbage-collector.ts";
 import { Ipam } from "../../../ipam/ipam.ts";
 import { newIpPool, type Pool } from "../../../model/ip-pool.ts";
 import { kindPrefix } from "../../../model/keys.ts";
@@ -93,9 +94,20 @@ export class PluginFixture implements AsyncDisposable {
       this.links.delete(hostName);
       this.links.delete(hostName.replace(/^cali/, "temp"));
     };
+    const garbage = new GarbageCollector({
+      store,
+      ipam: this.ipam,
+      host: HOST,
+      graceMs: 0,
+      clock: systemClock,
+      onAddressReleased: () => this.repairs.push("release-address"),
+      onUpkeep: () => {},
+    });
     this.reconciler = new EndpointReconciler({
+      host: HOST,
       engine,
       registry: this.registry,
+      garbage,
       networks,
       endpoints: this.endpoints,
       links: { removeVeth, linkExists: async (name) => this.links.has(name) },
