@@ -84,8 +84,16 @@ test(
     await maker.stdout.getReader().read();
     maker.kill("SIGKILL");
     await maker.exited;
-    expect((await viewLab(name)).supervised).toBe(false);
+    const view = await viewLab(name);
+    expect(view.supervised).toBe(false);
+    const docker = view.hosts[0]?.services[0];
+    expect(docker?.phase).toBe("ready");
     expect(await execOnHost(name, "host1", ["docker", "info", "--format", "{{.ID}}"])).toBe(0);
+    process.kill(docker?.pid ?? 0, "SIGKILL");
+    await until("the view says that Docker has ended", async () => {
+      const phase = (await viewLab(name)).hosts[0]?.services[0]?.phase;
+      return phase === "stopped";
+    });
     expect(await takeDownLab(name)).toBe(true);
     expect(await takeDownLab(name)).toBe(false);
     expect(await labTraces(name)).toEqual([]);

@@ -10,7 +10,7 @@ import { mustRun } from "./command.ts";
 import { enterNetworkWords, pathInHost, processAlive, processStart } from "./host-namespaces.ts";
 import { execEnvironment, execWords } from "./lab-exec.ts";
 import { LabLock } from "./lab-lock.ts";
-import { hostOf, type LabState, labFolder, mustReadLabState, readLabState } from "./lab-state.ts";
+import { hostOf, type LabState, labFolder, mustReadLabState, readLabState, type ServiceState } from "./lab-state.ts";
 import { commandPath } from "./prerequisites.ts";
 import { portName, setLink } from "./switch-network.ts";
 
@@ -60,7 +60,15 @@ export async function viewLab(name: string): Promise<LabView> {
       ({ name: host, pid }) => [host, !processAlive(pid) ? "gone" : up.has(host) ? "up" : "cut"] as const,
     ),
   );
-  return { ...state, supervised: await supervised(state.supervisor), links };
+  if (await supervised(state.supervisor)) return { ...state, supervised: true, links };
+  const hosts = state.hosts.map((host) => ({ ...host, services: host.services.map(asItIsNow) }));
+  return { ...state, hosts, supervised: false, links };
+}
+
+/** Without a supervisor nobody writes down that a service has ended. */
+function asItIsNow(service: ServiceState): ServiceState {
+  if (service.pid === undefined || processAlive(service.pid)) return service;
+  return { ...service, phase: "stopped", reason: "its process has ended" };
 }
 
 async function linksUp(state: LabState): Promise<ReadonlySet<string>> {
