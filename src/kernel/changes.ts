@@ -4,7 +4,7 @@
  * about an object is its state.
  */
 import type { IpAddress } from "../base/addresses.ts";
-import { delAddress, parseAddress } from "./interface-addresses.ts";
+import { delAddress, newAddress, parseAddress } from "./interface-addresses.ts";
 import { delLink, type Link, newLink, parseLink } from "./links.ts";
 import { attributesIn, type Message, textOf } from "./netlink/message.ts";
 import { type NetlinkSocket, netlinkNetfilter, netlinkRoute, NetlinkSocket as Socket } from "./netlink/socket.ts";
@@ -15,6 +15,7 @@ export type Change =
   | { readonly kind: "link"; readonly link: Link }
   | { readonly kind: "link-gone"; readonly index: number; readonly name: string }
   | { readonly kind: "route" | "route-gone"; readonly route: Route }
+  | { readonly kind: "address"; readonly address: IpAddress }
   /** The kernel drops routes with an address or a link without telling about each. */
   | { readonly kind: "address-gone"; readonly address: IpAddress }
   | { readonly kind: "table"; readonly family: number; readonly table: string }
@@ -91,9 +92,10 @@ export class ChangeFeed implements Disposable {
         const parsed = parseRoute(message);
         if (parsed?.protocol !== this.#protocol) continue;
         changes.push({ kind: message.type === newRoute ? "route" : "route-gone", route: parsed.route });
-      } else if (message.type === delAddress) {
-        const parsed = parseAddress(message);
-        if (parsed !== undefined) changes.push({ kind: "address-gone", address: parsed.address });
+      } else if (message.type === delAddress || message.type === newAddress) {
+        const address = parseAddress(message)?.address;
+        if (address === undefined) continue;
+        changes.push({ kind: message.type === newAddress ? "address" : "address-gone", address });
       }
     }
     return changes;

@@ -9,11 +9,13 @@ import { listAddresses } from "./interface-addresses.ts";
 import {
   appendRule,
   deleteRule,
+  type IptablesChain,
+  type IptablesProgram,
   type IptablesRule,
-  type IptablesVariant,
-  legacyTables,
+  type IptablesTable,
+  iptablesChains,
+  legacyTablesInUse,
   listMarked,
-  variantsInUse,
 } from "./iptables.ts";
 import { isKernelError } from "./libc.ts";
 import { createVeth, deleteLink, type Link, type LinkChange, listLinks, setLink, type VethSpec } from "./links.ts";
@@ -47,10 +49,10 @@ export interface HostNetwork extends Disposable {
   readTable(): TableReadBack | undefined;
   /** What others changed since the last call. */
   changes(): readonly Change[];
-  iptablesVariants(): readonly IptablesVariant[];
-  markedIptablesRules(variant: IptablesVariant, comment: string): Promise<readonly string[]>;
-  appendIptablesRule(variant: IptablesVariant, rule: IptablesRule): Promise<void>;
-  deleteIptablesRule(variant: IptablesVariant, rule: IptablesRule): Promise<boolean>;
+  iptablesTables(): readonly IptablesTable[];
+  markedIptablesRules(program: IptablesProgram, chain: IptablesChain, comment: string): Promise<readonly string[]>;
+  appendIptablesRule(program: IptablesProgram, rule: IptablesRule): Promise<void>;
+  deleteIptablesRule(program: IptablesProgram, rule: IptablesRule): Promise<boolean>;
 }
 
 export interface HostNetworkOptions {
@@ -62,7 +64,7 @@ export interface HostNetworkOptions {
   readonly eventBufferBytes?: number;
 }
 
-const familyIp4 = 2;
+const familyNumber = { 4: 2, 6: 10 } as const;
 
 /** The namespace the calling thread is in. */
 export class LinuxHostNetwork implements HostNetwork {
@@ -74,7 +76,7 @@ export class LinuxHostNetwork implements HostNetwork {
   readonly #feed: ChangeFeed;
   #missed: Change[] = [];
   #ownPortKnown = false;
-  #legacyLoaded = false;
+  #legacyLoaded = 0;
 
   private constructor(options: HostNetworkOptions) {
     this.#options = options;
@@ -164,20 +166,20 @@ export class LinuxHostNetwork implements HostNetwork {
     return [...missed, ...this.#feed.read(), ...this.#legacyChanges()];
   }
 
-  iptablesVariants(): readonly IptablesVariant[] {
-    return variantsInUse(this.#filterForwardExists());
+  iptablesTables(): readonly IptablesTable[] {
+    return [...this.#nftFilterTables(), ...legacyTablesInUse()];
   }
 
-  markedIptablesRules(variant: IptablesVariant, comment: string): Promise<readonly string[]> {
-    return listMarked(variant, comment);
+  markedIptablesRules(program: IptablesProgram, chain: IptablesChain, comment: string): Promise<readonly string[]> {
+    return listMarked(program, chain, comment);
   }
 
-  appendIptablesRule(variant: IptablesVariant, rule: IptablesRule): Promise<void> {
-    return appendRule(variant, rule);
+  appendIptablesRule(program: IptablesProgram, rule: IptablesRule): Promise<void> {
+    return appendRule(program, rule);
   }
 
-  deleteIptablesRule(variant: IptablesVariant, rule: IptablesRule): Promise<boolean> {
-    return deleteRule(variant, rule);
+  deleteIptablesRule(program: IptablesProgram, rule: IptablesRule): Promise<boolean> {
+    return deleteRule(program, rule);
   }
 
   [Symbol.dispose](): void {
@@ -186,27 +188,30 @@ export class LinuxHostNetwork implements HostNetwork {
 
   /** The legacy iptables sends no events; that its table appears can be seen all the same. */
   #legacyChanges(): Change[] {
-    const loaded = legacyTables().includes("filter");
+    const loaded = legacyTablesInUse().length;
     if (loaded === this.#legacyLoaded) return [];
     this.#legacyLoaded = loaded;
-    return [{ kind: "table", family: familyIp4, table: "filter" }];
+    return [{ kind: "table", family: familyNumber[4], table: "filter" }];
   }
 
-  /** Chain FORWARD of table "ip filter", which is iptables-nft's. */
-  #filterForwardExists(): boolean {
+  /** Tables "ip filter" and "ip6 filter", which are iptables-nft's, with those of the chains that exist. */
+  #nftFilterTables(): IptablesTable[] {
+    return ([4, 6] as const).flatMap((family): IptablesTable[] => {
+      const present = this.#chainsOfFilter(familyNumber[family]);
+      const chains = iptablesChains.filter((chain) => present.has(chain));
+      return chains.length === 0 ? [] : [{ program: family === 4 ? "iptables-nft" : "ip6tables-nft", chains }];
+    });
+  }
+
+  #chainsOfFilter(family: number): Set<string> {
     try {
-      const chains = this.#netfilter.dump("list chains", nft.getChain, (writer) => {
-        nfgenmsg(writer, familyIp4);
-      });
-      return chains.some(({ body }) => {
-        const attributes = attributesIn(body, nfgenmsgBytes);
-        return (
-          textOf(attributes.get(attribute.table)) === "filter" &&
-          textOf(attributes.get(attribute.chainName)) === "FORWARD"
-        );
-      });
+      const chains = this.#netfilter
+        .dump("list chains", nft.getChain, (writer) => nfgenmsg(writer, family))
+        .map(({ body }) => attributesIn(body, nfgenmsgBytes))
+        .filter((attributes) => textOf(attributes.get(attribute.table)) === "filter");
+      return new Set(chains.map((attributes) => textOf(attributes.get(attribute.chainName))));
     } catch (error) {
-      if (isKernelError(error, "ENOENT")) return false;
+      if (isKernelError(error, "ENOENT")) return new Set();
       throw error;
     }
   }

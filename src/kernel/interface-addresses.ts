@@ -10,7 +10,7 @@ export interface InterfaceAddress {
   readonly prefixLength: number;
 }
 
-const newAddress = 20;
+export const newAddress = 20;
 export const delAddress = 21;
 const getAddress = 22;
 const ifaddrmsgBytes = 8;

@@ -6,49 +6,60 @@
 import { readFileSync } from "node:fs";
 import { OperationError } from "../base/errors.ts";
 
+export type IptablesChain = "FORWARD" | "INPUT";
+
 /** One rule, as arguments after the chain's name; the last pair of them is the comment that marks it as its owner's. */
 export interface IptablesRule {
-  readonly chain: "FORWARD";
+  readonly chain: IptablesChain;
   readonly arguments: readonly string[];
 }
 
-export type IptablesVariant = "nft" | "legacy";
+export type IptablesProgram = "iptables-nft" | "ip6tables-nft" | "iptables-legacy" | "ip6tables-legacy";
 
+/** A filter table that is in force. */
+export interface IptablesTable {
+  readonly program: IptablesProgram;
+  readonly chains: readonly IptablesChain[];
+}
+
+export const iptablesChains: readonly IptablesChain[] = ["FORWARD", "INPUT"];
 const timeoutMs = 10_000;
 
 /**
- * Both kinds of iptables may be in force at once, each with a FORWARD policy of its own. The legacy one only counts when
- * its table is loaded: listing it would load it.
+ * Both kinds of iptables may be in force at once, each with policies of its own. A legacy one only counts when its table
+ * is loaded: listing it would load it.
  */
-export function variantsInUse(nftFilterTableExists: boolean): IptablesVariant[] {
-  const variants: IptablesVariant[] = nftFilterTableExists ? ["nft"] : [];
-  if (legacyTables().includes("filter")) variants.push("legacy");
-  return variants;
+export function legacyTablesInUse(): IptablesTable[] {
+  return ([4, 6] as const).flatMap((family): IptablesTable[] =>
+    legacyTables(family).includes("filter")
+      ? [{ program: family === 4 ? "iptables-legacy" : "ip6tables-legacy", chains: iptablesChains }]
+      : [],
+  );
 }
 
 /** Names of the tables the legacy iptables has loaded in this namespace. */
-export function legacyTables(): string[] {
+export function legacyTables(family: 4 | 6): string[] {
   try {
-    return readFileSync("/proc/thread-self/net/ip_tables_names", "utf8").split("\n");
+    return readFileSync(`/proc/thread-self/net/ip${family === 4 ? "" : "6"}_tables_names`, "utf8").split("\n");
   } catch {
     return []; // no such module loaded: no such tables
   }
 }
 
-/** The rules whose text carries the comment, as `iptables -S` prints them. */
-export async function listMarked(variant: IptablesVariant, comment: string): Promise<string[]> {
-  const output = await run(variant, ["-t", "filter", "-S", "FORWARD"]);
+/** The rules of a chain whose text carries the comment, as `iptables -S` prints them. */
+export async function listMarked(program: IptablesProgram, chain: IptablesChain, comment: string): Promise<string[]> {
+  const output = await run(program, ["-t", "filter", "-S", chain]);
   return output.split("\n").filter((line) => line.includes(`"${comment}"`) || line.includes(`--comment ${comment} `));
 }
 
-export async function appendRule(variant: IptablesVariant, rule: IptablesRule): Promise<void> {
-  await run(variant, ["-t", "filter", "-A", rule.chain, ...rule.arguments]);
+export async function appendRule(program: IptablesProgram, rule: IptablesRule): Promise<void> {
+  await run(program, ["-t", "filter", "-A", rule.chain, ...rule.arguments]);
 }
 
 /** False when there was no such rule. */
-export async function deleteRule(variant: IptablesVariant, rule: IptablesRule): Promise<boolean> {
+export async function deleteRule(program: IptablesProgram, rule: IptablesRule): Promise<boolean> {
   try {
-    await run(variant, ["-t", "filter", "-D", rule.chain, ...rule.arguments]);
+    await run(program, ["-t", "filter", "-D", rule.chain, ...rule.arguments]);
     return true;
   } catch (error) {
     if (error instanceof OperationError && error.code === "IPTABLES_REFUSED") return false;
@@ -56,8 +67,7 @@ export async function deleteRule(variant: IptablesVariant, rule: IptablesRule): 
   }
 }
 
-async function run(variant: IptablesVariant, words: readonly string[]): Promise<string> {
-  const program = variant === "nft" ? "iptables-nft" : "iptables-legacy";
+async function run(program: IptablesProgram, words: readonly string[]): Promise<string> {
   const path = Bun.which(program) ?? Bun.which(`/usr/sbin/${program}`);
   if (path === null)
     throw new OperationError("IPTABLES_MISSING", `${program} is not installed, though its filter table is in use`, {

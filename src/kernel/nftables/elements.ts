@@ -93,6 +93,10 @@ function writeElement(writer: MessageWriter, kind: SetKind, element: SetElement,
     case "interface-addresses6":
       item(interfaceAddressBytes(element.key, kind === "interface-addresses4" ? 4 : 16), 0);
       return;
+    case "address-ports4":
+    case "address-ports6":
+      item(addressPortBytes(element.key, kind === "address-ports4" ? 4 : 16), 0);
+      return;
     case "addresses4":
     case "addresses6":
       item(addressKey(element.key, kind === "addresses4" ? 4 : 16), 0);
@@ -131,6 +135,15 @@ function interfaceKey(name: string): Uint8Array {
 function interfaceAddressBytes(key: string, addressLength: number): Uint8Array {
   const [name = "", text = ""] = key.split(" ");
   return Uint8Array.from([...interfaceKey(name), ...addressKey(text, addressLength)]);
+}
+
+/** Each part of a concatenation is padded to four bytes. */
+function addressPortBytes(key: string, addressLength: number): Uint8Array {
+  const [text = "", protocol, port] = key.split(",");
+  const [number, service] = [Number(protocol), Number(port)];
+  if (!(number > 0 && number < 256 && service > 0 && service < 65_536))
+    throw new BadInput("set element", `"${key}" is no port of an address`, "address,protocol,port");
+  return Uint8Array.from([...addressKey(text, addressLength), number, 0, 0, 0, service >> 8, service & 0xff, 0, 0]);
 }
 
 function addressKey(text: string, length: number): Uint8Array {
@@ -198,6 +211,11 @@ function parseElement(item: Uint8Array): { key: Uint8Array | undefined; flags: n
 
 function keyText(kind: SetKind, key: Uint8Array): string {
   if (kind === "addresses4" || kind === "addresses6") return addressFromBytes(key);
+  if (kind === "address-ports4" || kind === "address-ports6") {
+    const length = kind === "address-ports4" ? 4 : 16;
+    const [number = 0, high = 0, low = 0] = [key[length], key[length + 4], key[length + 5]];
+    return `${addressFromBytes(key.subarray(0, length))},${number},${(high << 8) | low}`;
+  }
   const name = textOf(key.subarray(0, interfaceBytes));
   if (kind === "interfaces" || kind === "interface-verdicts") return name;
   return `${name} ${addressFromBytes(key.subarray(interfaceBytes, kind === "interface-addresses4" ? 20 : 32))}`;

@@ -84,12 +84,16 @@ function renderMatch(match: Match): string {
     }
     case "address-in-set":
       return `${ipWord(match.family)} ${sideWord(match.side)} ${not(match)}@${objectName(match.set)}`;
+    case "port-in-set":
+      return `${ipWord(match.family)} ${sideWord(match.side)} . meta l4proto . th ${portWord(match.side)} ${not(match)}@${objectName(match.set)}`;
+    case "interface-named":
+      return `${interfaceWord(match.direction)} ${not(match)}"${interfaceText(match.name)}"`;
     case "protocol":
       return `meta l4proto ${not(match)}${numberSet(match.numbers, 255)}`;
     case "ports": {
       const ranges = mergeRanges(match.ranges);
       const list = ranges.map(({ first, last }) => (first === last ? `${first}` : `${first}-${last}`)).join(", ");
-      return `th ${match.side === "source" ? "sport" : "dport"} ${not(match)}{ ${list} }`;
+      return `th ${portWord(match.side)} ${not(match)}{ ${list} }`;
     }
     case "icmp": {
       const word = match.family === 4 ? "icmp" : "icmpv6";
@@ -100,7 +104,7 @@ function renderMatch(match: Match): string {
     case "connection":
       return `ct state ${match.states.join(",")}`;
     case "mark":
-      return `meta mark & ${hex(match.bit)} != 0`;
+      return `meta mark & ${hex(match.bit)} ${match.not ? "==" : "!="} 0`;
     default:
       return unreachable(match);
   }
@@ -114,8 +118,12 @@ function renderAction(action: Action): string {
       return action.do;
     case "count":
       return "counter";
-    case "masquerade":
-      return "masquerade fully-random";
+    case "reject":
+      return "reject with icmpx type admin-prohibited";
+    case "untrack":
+      return "notrack";
+    case "source-nat":
+      return sourceNat(action);
     case "jump":
     case "goto":
       return `${action.do} ${objectName(action.chain)}`;
@@ -130,6 +138,14 @@ function renderAction(action: Action): string {
     default:
       return unreachable(action);
   }
+}
+
+function sourceNat({ address, ports }: Extract<Action, { do: "source-nat" }>): string {
+  const range = ports === undefined ? "" : `:${integer(ports.first, 65_535)}-${integer(ports.last, 65_535)}`;
+  if (address === undefined) return `masquerade${range === "" ? "" : ` to ${range}`} fully-random`;
+  const family = ipFamily(address);
+  const target = addressText(address, family);
+  return `snat ${ipWord(family)} to ${family === 6 && range !== "" ? `[${target}]` : target}${range} fully-random`;
 }
 
 function renderElement(set: SetSpec, element: SetElement, withVerdict: boolean): string {
@@ -148,6 +164,12 @@ function elementKeyText(kind: SetKind, key: string): string {
     case "interface-addresses6": {
       const [interfaceName = "", address = ""] = key.split(" ");
       return `"${interfaceText(interfaceName)}" . ${addressText(address, kind === "interface-addresses4" ? 4 : 6)}`;
+    }
+    case "address-ports4":
+    case "address-ports6": {
+      const [address = "", protocol, port] = key.split(",");
+      const numbers = `${integer(Number(protocol), 255)} . ${integer(Number(port), 65_535)}`;
+      return `${addressText(address, kind === "address-ports4" ? 4 : 6)} . ${numbers}`;
     }
     case "addresses4":
     case "addresses6":
@@ -184,6 +206,10 @@ function setDefinition(kind: SetKind): string {
       return "type ipv4_addr; flags interval;";
     case "networks6":
       return "type ipv6_addr; flags interval;";
+    case "address-ports4":
+      return "type ipv4_addr . inet_proto . inet_service;";
+    case "address-ports6":
+      return "type ipv6_addr . inet_proto . inet_service;";
     case "interface-verdicts":
       return "type ifname : verdict;";
     default:
@@ -270,6 +296,10 @@ function not(match: { readonly not?: true }): string {
 
 function ipWord(family: 4 | 6): string {
   return family === 4 ? "ip" : "ip6";
+}
+
+function portWord(side: Side): string {
+  return side === "source" ? "sport" : "dport";
 }
 
 function sideWord(side: Side): string {

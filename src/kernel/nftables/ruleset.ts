@@ -5,7 +5,7 @@
 import type { Cidr, IpAddress } from "../../base/addresses.ts";
 
 /**
- * Keys as text: "cali1" / "cali1 10.0.0.1" / "10.0.0.1" / "10.0.0.0/8". A verdict map has a verdict beside each key.
+ * Keys as text: "cali1" / "cali1 10.0.0.1" / "10.0.0.1" / "10.0.0.0/8" / "10.0.0.1,6,80" (protocol and port). A verdict map has a verdict beside each key.
  * Addresses lie in a hash table; networks in a tree, which is slower to fill and to search, and refuses overlaps.
  */
 export type SetKind =
@@ -16,6 +16,8 @@ export type SetKind =
   | "addresses6"
   | "networks4"
   | "networks6"
+  | "address-ports4"
+  | "address-ports6"
   | "interface-verdicts";
 
 export interface SetSpec {
@@ -66,6 +68,15 @@ export type Match =
       readonly set: string;
       readonly not?: true;
     }
+  /** Address, protocol and port of the side together. */
+  | {
+      readonly match: "port-in-set";
+      readonly side: Side;
+      readonly family: Family;
+      readonly set: string;
+      readonly not?: true;
+    }
+  | { readonly match: "interface-named"; readonly direction: Direction; readonly name: string; readonly not?: true }
   | { readonly match: "protocol"; readonly numbers: readonly number[]; readonly not?: true }
   | {
       readonly match: "ports";
@@ -81,11 +92,17 @@ export type Match =
       readonly not?: true;
     }
   | { readonly match: "connection"; readonly states: readonly ("established" | "related" | "invalid" | "new")[] }
-  | { readonly match: "mark"; readonly bit: number };
+  | { readonly match: "mark"; readonly bit: number; readonly not?: true };
 
 /** What is done then; the last one of a rule may be a verdict. */
 export type Action =
-  | { readonly do: "accept" | "drop" | "return" | "count" | "masquerade" }
+  | { readonly do: "accept" | "drop" | "reject" | "return" | "count" | "untrack" }
+  /** The source address becomes the given one, or else that of the interface the packet leaves by. */
+  | {
+      readonly do: "source-nat";
+      readonly address?: IpAddress;
+      readonly ports?: { readonly first: number; readonly last: number };
+    }
   | { readonly do: "jump" | "goto"; readonly chain: string }
   | { readonly do: "dispatch"; readonly direction: Direction; readonly map: string }
   | { readonly do: "set-mark" | "clear-mark"; readonly bit: number }

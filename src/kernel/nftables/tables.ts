@@ -117,6 +117,7 @@ export class NftTable {
 function trialOperations(chain: ChainSpec, rules: readonly RuleSpec[]): Operation[] {
   const sets = rules.flatMap(({ matches }) =>
     matches.flatMap((match): SetSpec[] => {
+      if (match.match === "port-in-set") return [{ name: match.set, kind: `address-ports${match.family}` }];
       if (match.match === "address-in-set") return [{ name: match.set, kind: `addresses${match.family}` }];
       if (match.match === "interface-source-in-set")
         return [{ name: match.set, kind: `interface-addresses${match.family}` }];
@@ -140,8 +141,8 @@ function isElementOperation(operation: Operation): operation is ElementOperation
 }
 
 /** libnftables' numbers of the types of keys; a concatenation has six bits for each part (datatype.h). */
-const keyType = { ipv4: 7, ipv6: 8, interfaceName: 41 } as const;
-const concatenated = (first: number, second: number) => (first << 6) | second;
+const keyType = { ipv4: 7, ipv6: 8, protocol: 12, service: 13, interfaceName: 41 } as const;
+const concatenated = (...parts: number[]) => parts.reduce((type, part) => (type << 6) | part, 0);
 
 function kindOf(flags: number, type: number): SetKind | undefined {
   const isMap = (flags & setFlag.map) !== 0;
@@ -152,6 +153,8 @@ function kindOf(flags: number, type: number): SetKind | undefined {
   if (isInterval) return undefined;
   if (type === keyType.interfaceName) return "interfaces";
   if (type === concatenated(keyType.interfaceName, keyType.ipv4)) return "interface-addresses4";
+  if (type === concatenated(keyType.ipv4, keyType.protocol, keyType.service)) return "address-ports4";
+  if (type === concatenated(keyType.ipv6, keyType.protocol, keyType.service)) return "address-ports6";
   return type === concatenated(keyType.interfaceName, keyType.ipv6) ? "interface-addresses6" : undefined;
 }
 

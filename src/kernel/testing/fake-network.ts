@@ -6,7 +6,7 @@ import { type Cidr, cidrOverlaps, type IpAddress, tryParseCidr } from "../../bas
 import { OperationError } from "../../base/errors.ts";
 import type { Change } from "../changes.ts";
 import type { HostNetwork } from "../host-network.ts";
-import type { IptablesRule, IptablesVariant } from "../iptables.ts";
+import type { IptablesChain, IptablesProgram, IptablesRule, IptablesTable } from "../iptables.ts";
 import { kernelError } from "../libc.ts";
 import type { Link, LinkChange, VethSpec } from "../links.ts";
 import { renderRule, renderTransaction } from "../nftables/render.ts";
@@ -181,19 +181,23 @@ export class FakeNetwork implements HostNetwork {
     return changes;
   }
 
-  iptablesVariants(): readonly IptablesVariant[] {
-    return ["nft"];
+  iptablesTables(): readonly IptablesTable[] {
+    return [{ program: "iptables-nft", chains: ["FORWARD"] }];
   }
 
-  async markedIptablesRules(_variant: IptablesVariant, comment: string): Promise<readonly string[]> {
-    return this.#iptables.filter((line) => line.includes(comment));
+  async markedIptablesRules(
+    _program: IptablesProgram,
+    chain: IptablesChain,
+    comment: string,
+  ): Promise<readonly string[]> {
+    return this.#iptables.filter((line) => line.startsWith(`-A ${chain} `) && line.includes(comment));
   }
 
-  async appendIptablesRule(_variant: IptablesVariant, rule: IptablesRule): Promise<void> {
+  async appendIptablesRule(_program: IptablesProgram, rule: IptablesRule): Promise<void> {
     this.#iptables.push(printed(rule));
   }
 
-  async deleteIptablesRule(_variant: IptablesVariant, rule: IptablesRule): Promise<boolean> {
+  async deleteIptablesRule(_program: IptablesProgram, rule: IptablesRule): Promise<boolean> {
     const at = this.#iptables.indexOf(printed(rule));
     if (at >= 0) this.#iptables.splice(at, 1);
     return at >= 0;

@@ -2,34 +2,33 @@
  * The fixed part of the table: hooks, dispatch by interface, source check, NAT. Nothing in it grows with endpoints.
  *
  * A packet of an endpoint meets, in this order:
- *   source-check   (raw prerouting)  only known interfaces, only their own addresses
- *   forward-from   (forward -30)     outbound policy of the sending endpoint
- *   forward-to     (forward -20)     inbound policy of the receiving endpoint
- *   input-from     (input -30)       outbound policy for what is meant for this host
- * Two base chains rather than one, because an accept ends a base chain: the sender's yes must not speak for the
- * receiver. Both mark the packet for iptables' FORWARD (forward-accept.ts), which runs after them (priority 0): before
- * the decision, because a drop is final, so whatever gets there was accepted. The host itself may always talk to its
- * endpoints.
+ *   source-check   (raw prerouting)  only open, known interfaces, only their own addresses
+ *   forward        (forward -30)     open connections pass; else outbound policy of the sender, inbound of the receiver
+ *   input          (input -30)       the same for what is meant for this host
+ * One base chain per hook, and open connections are recognised first: this is what every packet pays. The closed ones
+ * among the endpoints are not in the sets these rules look into, so for them there are no open connections either.
+ * What policy accepts is marked for iptables' chains (filter-accept.ts), which run after these (priority 0).
+ * The host itself may always talk to its endpoints. What host endpoints add is in host-hooks.ts.
  */
-import { parseCidr } from "../../base/addresses.ts";
-import type { ChainSpec, RuleSpec, SetSpec } from "../../kernel/nftables/ruleset.ts";
+import { ipFamily, parseCidr } from "../../base/addresses.ts";
+import { unreachable } from "../../base/errors.ts";
+import type { Action, Match, RuleSpec, SetSpec } from "../../kernel/nftables/ruleset.ts";
+import type { HostSettings } from "../../policy/enforcement.ts";
+import {
+  type ChainContent,
+  endpointDiscovery,
+  established,
+  forgetDecision,
+  ofNeighbourDiscovery,
+  priorityRaw,
+} from "./base-rules.ts";
 import { acceptedBit, names } from "./chain-names.ts";
-import { dropRule } from "./rule-rendering.ts";
-
-export interface ChainContent {
-  readonly chain: ChainSpec;
-  readonly rules: readonly RuleSpec[];
-}
-
-export interface BaseChainOptions {
-  /** Interfaces whose names begin so are endpoints, known or not. */
-  readonly interfacePrefixes: readonly string[];
-  /** What becomes of packets to the host that outbound policy accepts: left to the host's own rules, or dropped. */
-  readonly endpointToHost: "return" | "drop";
-}
+import { hostHookChains, hostRules } from "./host-hooks.ts";
+import { denyRule, dropRule } from "./rule-rendering.ts";
 
 export const fixedSets: readonly SetSpec[] = [
   { name: names.endpoints, kind: "interfaces" },
+  { name: names.closed, kind: "interfaces" },
   { name: names.sources4, kind: "interface-addresses4" },
   { name: names.sources6, kind: "interface-addresses6" },
   { name: names.fromEndpoint, kind: "interface-verdicts" },
@@ -38,97 +37,114 @@ export const fixedSets: readonly SetSpec[] = [
   { name: names.pools6, kind: "networks6" },
   { name: names.natPools4, kind: "networks4" },
   { name: names.natPools6, kind: "networks6" },
+  { name: names.spoofing, kind: "interface-verdicts" },
 ];
 
-/** raw: before connection tracking, so that forged packets leave no trace in it. */
-const priorityRaw = -300;
 /** Calico's own value: after Docker's and kube-proxy's 100. */
 const priorityNat = 110;
-/** Neighbour discovery and multicast listener reports: IPv6 does not work without them (RFC 4861, RFC 2710). */
-const neighbourDiscovery = [130, 131, 132, 133, 135, 136];
+const priorityFilter = -30;
 const noAddress = "::/128";
 const linkLocal = "fe80::/10";
 /** Every endpoint's gateway; on no interface (proxy ARP answers for it). */
 export const gatewayAddress = "169.254.1.1";
 
-export function baseChains(options: BaseChainOptions): ChainContent[] {
-  const { interfacePrefixes } = options;
-  const perPrefix = (rule: (prefix: string) => RuleSpec): RuleSpec[] => interfacePrefixes.map(rule);
-  const forPrefix = (direction: "in" | "out", chain: string) =>
-    perPrefix((prefix) => ({
-      matches: [{ match: "interface", direction, prefix }],
-      actions: [{ do: "goto", chain }],
-    }));
-  const forwarded = (direction: "in" | "out", chain: string) =>
-    perPrefix((prefix) => ({
-      matches: [{ match: "interface", direction, prefix }],
-      actions: [
-        { do: "set-mark", bit: acceptedBit },
-        { do: "goto", chain },
-      ],
-    }));
+/** @param withHostEndpoints whether there are any: without, nobody pays for them. */
+export function baseChains(settings: HostSettings, withHostEndpoints: boolean): ChainContent[] {
+  const forHosts = <T>(rules: readonly T[]): readonly T[] => (withHostEndpoints ? rules : []);
+  const perPrefix = (rule: (prefix: string) => RuleSpec): RuleSpec[] => settings.interfacePrefixes.map(rule);
+  const ofEndpoints = (direction: "in" | "out", actions: readonly Action[]) =>
+    perPrefix((prefix) => ({ matches: [{ match: "interface", direction, prefix }], actions }));
+  /** The mark tells iptables; without it, iptables decides for itself. */
+  const accepted: readonly Action[] =
+    settings.allowAction === "accept"
+      ? [{ do: "set-mark", bit: acceptedBit }, { do: "accept" }]
+      : [{ do: "clear-mark", bit: acceptedBit }, { do: "accept" }];
+  const invalid: readonly RuleSpec[] = settings.dropInvalid
+    ? [
+        {
+          matches: [{ match: "connection", states: ["invalid"] }],
+          actions: [{ do: "count" }, { do: "drop" }],
+          comment: "invalid",
+        },
+      ]
+    : [];
+  const jumpFrom: readonly Action[] = [{ do: "jump", chain: names.dispatchFrom }];
   const chains: ChainContent[] = [
     {
       chain: { name: "source-check", hook: { type: "filter", hook: "prerouting", priority: priorityRaw } },
-      rules: forPrefix("in", "endpoint-source"),
+      rules: [...ofEndpoints("in", [{ do: "goto", chain: "endpoint-source" }]), ...forHosts(hostRules.rawPrerouting)],
     },
     { chain: { name: "endpoint-source" }, rules: sourceRules() },
     {
-      chain: { name: "forward-from", hook: { type: "filter", hook: "forward", priority: -30 } },
-      rules: forwarded("in", names.dispatchFrom),
-    },
-    {
-      chain: { name: "forward-to", hook: { type: "filter", hook: "forward", priority: -20 } },
-      rules: forwarded("out", names.dispatchTo),
-    },
-    {
-      chain: { name: "input-from", hook: { type: "filter", hook: "input", priority: -30 } },
+      chain: { name: "forward", hook: { type: "filter", hook: "forward", priority: priorityFilter } },
       rules: [
-        ...perPrefix((prefix) => ({
-          matches: [
-            { match: "interface", direction: "in", prefix },
-            { match: "icmp", family: 6, types: neighbourDiscovery },
-          ],
-          actions: [{ do: "accept" }],
-        })),
-        ...forPrefix("in", names.dispatchFrom),
+        ...ofEndpoints("out", [{ do: "goto", chain: "forward-to" }]),
+        ...ofEndpoints("in", [{ do: "goto", chain: "forward-from" }]),
+        ...forHosts(hostRules.forward),
       ],
     },
     {
-      chain: { name: "output-to", hook: { type: "filter", hook: "output", priority: -30 } },
-      rules: perPrefix((prefix) => ({
-        matches: [
-          { match: "interface", direction: "out", prefix },
-          { match: "interface-in-set", direction: "out", set: names.endpoints, not: true },
-        ],
-        actions: [{ do: "count" }, { do: "drop" }],
-        comment: "unknown interface",
-      })),
+      chain: { name: "forward-to" },
+      rules: [
+        {
+          matches: [established, { match: "interface-in-set", direction: "out", set: names.endpoints }],
+          actions: accepted,
+        },
+        ...invalid,
+        ...ofEndpoints("in", jumpFrom),
+        ...forHosts(hostRules.forwardTo),
+        { matches: [], actions: [{ do: "jump", chain: names.dispatchTo }] },
+        { matches: [], actions: accepted },
+      ],
+    },
+    {
+      chain: { name: "forward-from" },
+      rules: [
+        { matches: [established], actions: accepted },
+        ...invalid,
+        gatewayRule,
+        { matches: [], actions: jumpFrom },
+        ...forHosts(hostRules.forwardFrom),
+        { matches: [], actions: accepted },
+      ],
+    },
+    {
+      chain: { name: "input", hook: { type: "filter", hook: "input", priority: priorityFilter } },
+      rules: [...ofEndpoints("in", [{ do: "goto", chain: "input-from" }]), ...forHosts(hostRules.input)],
+    },
+    {
+      chain: { name: "input-from" },
+      rules: [
+        { matches: [ofNeighbourDiscovery(endpointDiscovery)], actions: [{ do: "accept" }] },
+        { matches: [established], actions: settings.endpointToHost === "accept" ? accepted : [{ do: "accept" }] },
+        ...invalid,
+        { matches: [], actions: jumpFrom },
+        toHostRule(settings, accepted),
+      ],
+    },
+    {
+      chain: { name: "output", hook: { type: "filter", hook: "output", priority: priorityFilter } },
+      rules: [
+        ...perPrefix((prefix) => ({
+          matches: [
+            { match: "interface", direction: "out", prefix },
+            { match: "interface-in-set", direction: "out", set: names.endpoints, not: true },
+            { match: "interface-in-set", direction: "out", set: names.closed, not: true },
+          ],
+          actions: [{ do: "count" }, { do: "drop" }],
+          comment: "unknown interface",
+        })),
+        ...forHosts([...ofEndpoints("out", [{ do: "accept" }]), ...hostRules.output]),
+      ],
     },
     {
       chain: { name: "nat-outgoing", hook: { type: "nat", hook: "postrouting", priority: priorityNat } },
-      rules: ([4, 6] as const).map((family) => ({
-        matches: [
-          {
-            match: "address-in-set",
-            side: "source",
-            family,
-            set: family === 4 ? names.natPools4 : names.natPools6,
-          },
-          {
-            match: "address-in-set",
-            side: "destination",
-            family,
-            set: family === 4 ? names.pools4 : names.pools6,
-            not: true,
-          },
-        ],
-        actions: [{ do: "masquerade" }],
-      })),
+      rules: ([4, 6] as const).flatMap((family) => natRules(settings, family)),
     },
     {
       chain: { name: names.dispatchFrom },
       rules: [
+        forgetDecision,
         { matches: [], actions: [{ do: "dispatch", direction: "in", map: names.fromEndpoint }] },
         dropRule("unknown interface"),
       ],
@@ -136,60 +152,71 @@ export function baseChains(options: BaseChainOptions): ChainContent[] {
     {
       chain: { name: names.dispatchTo },
       rules: [
+        forgetDecision,
         { matches: [], actions: [{ do: "dispatch", direction: "out", map: names.toEndpoint }] },
         dropRule("unknown interface"),
       ],
     },
   ];
-  if (options.endpointToHost === "drop") chains.push(hostClosed(interfacePrefixes));
-  return chains;
+  return [...chains, ...forHosts(hostHookChains(ofEndpoints))];
+}
+
+/** Forwarding it would send it round the loopback route that makes proxy ARP answer (route-plan.ts). */
+const gatewayRule: RuleSpec = {
+  matches: [{ match: "address", side: "destination", family: 4, networks: [parseCidr(`${gatewayAddress}/32`)] }],
+  actions: [{ do: "drop" }],
+  comment: "the gateway takes no packets",
+};
+
+function toHostRule(settings: HostSettings, accepted: readonly Action[]): RuleSpec {
+  switch (settings.endpointToHost) {
+    case "drop":
+      return denyRule("endpoints may not reach the host", settings.denyAction);
+    case "accept":
+      return { matches: [], actions: accepted };
+    case "return":
+      return { matches: [], actions: [{ do: "clear-mark", bit: acceptedBit }, { do: "accept" }] };
+    default:
+      return unreachable(settings.endpointToHost);
+  }
 }
 
 function sourceRules(): RuleSpec[] {
   return [
-    // Forwarding it would send it round the loopback route that makes proxy ARP answer (routes.ts).
-    {
-      matches: [{ match: "address", side: "destination", family: 4, networks: [parseCidr(`${gatewayAddress}/32`)] }],
-      actions: [{ do: "drop" }],
-      comment: "the gateway takes no packets",
-    },
     { matches: [{ match: "interface-source-in-set", family: 4, set: names.sources4 }], actions: [{ do: "accept" }] },
     { matches: [{ match: "interface-source-in-set", family: 6, set: names.sources6 }], actions: [{ do: "accept" }] },
     {
       matches: [
         { match: "interface-in-set", direction: "in", set: names.endpoints },
         { match: "address", side: "source", family: 6, networks: [parseCidr(linkLocal), parseCidr(noAddress)] },
-        { match: "icmp", family: 6, types: neighbourDiscovery },
+        ofNeighbourDiscovery(endpointDiscovery),
       ],
       actions: [{ do: "accept" }],
     },
-    dropRule("unknown interface or forged source"),
+    { matches: [], actions: [{ do: "dispatch", direction: "in", map: names.spoofing }] },
+    dropRule("unknown or closed interface, or forged source"),
   ];
 }
 
-function hostClosed(prefixes: readonly string[]): ChainContent {
-  return {
-    chain: { name: "input-closed", hook: { type: "filter", hook: "input", priority: -20 } },
-    rules: prefixes.flatMap((prefix): RuleSpec[] => [
-      {
-        matches: [
-          { match: "interface", direction: "in", prefix },
-          { match: "connection", states: ["established", "related"] },
-        ],
-        actions: [{ do: "accept" }],
-      },
-      {
-        matches: [
-          { match: "interface", direction: "in", prefix },
-          { match: "icmp", family: 6, types: neighbourDiscovery },
-        ],
-        actions: [{ do: "accept" }],
-      },
-      {
-        matches: [{ match: "interface", direction: "in", prefix }],
-        actions: [{ do: "count" }, { do: "drop" }],
-        comment: "endpoints may not reach the host",
-      },
-    ]),
+/** From a pool with NAT to outside all pools. */
+function natRules(settings: HostSettings, family: 4 | 6): RuleSpec[] {
+  const { natOutgoingAddress: address, natPortRange: ports } = settings;
+  const matches: readonly Match[] = [
+    { match: "address-in-set", side: "source", family, set: family === 4 ? names.natPools4 : names.natPools6 },
+    {
+      match: "address-in-set",
+      side: "destination",
+      family,
+      set: family === 4 ? names.pools4 : names.pools6,
+      not: true,
+    },
+  ];
+  const fixed = address !== undefined && ipFamily(address) === family ? { address } : {};
+  const plain: RuleSpec = { matches, actions: [{ do: "source-nat", ...fixed }] };
+  if (ports === undefined) return [plain];
+  const withPorts: RuleSpec = {
+    matches: [...matches, { match: "protocol", numbers: [6, 17] }],
+    actions: [{ do: "source-nat", ...fixed, ports }],
   };
+  return [withPorts, plain];
 }

@@ -1,14 +1,33 @@
 /**
  * What stands in the chains of endpoints, tiers and rule lists; pure.
  *
- * An endpoint's chain: replies pass, invalid packets drop, then its tiers in order, then its profiles, then drop. A tier
- * that has lists in this direction ends in its default action. "pass" inside a tier skips the rest of it: the list sets a
- * mark bit and returns, and the tier's own chain returns on seeing it. Tiers without such a list stand in line.
+ * A list says yes by setting a mark bit and returning; whoever jumped there returns on seeing it, and the base chain goes
+ * on: the sender's yes must not speak for the receiver. A no is a drop on the spot.
+ * An endpoint's chain: its tiers in order, then its profiles, then drop. A tier that has lists in this direction ends in
+ * its default action. "pass" inside a tier skips the rest of it: the list sets another bit and returns, and the tier's own
+ * chain returns on seeing it. Tiers without such a list stand in line.
+ * A host endpoint has such chains at other places too, and there nobody has to say yes (HostHook in chain-names.ts).
  */
-import type { RuleSpec } from "../../kernel/nftables/ruleset.ts";
-import type { EndpointEnforcement, RuleListId } from "../../policy/enforcement.ts";
-import { endpointChain, type PolicyDirection, passBit, ruleListChain, tierChain } from "./chain-names.ts";
-import { dropRule } from "./rule-rendering.ts";
+import type { Match, RuleSpec } from "../../kernel/nftables/ruleset.ts";
+import type {
+  EndpointEnforcement,
+  HostEndpointEnforcement,
+  HostSettings,
+  RuleListId,
+  TierRef,
+} from "../../policy/enforcement.ts";
+import {
+  acceptedBit,
+  endpointChain,
+  type HostHook,
+  hostChain,
+  names,
+  type PolicyDirection,
+  passBit,
+  ruleListChain,
+  tierChain,
+} from "./chain-names.ts";
+import { denyRule, denyWithRejection } from "./rule-rendering.ts";
 
 export interface TierShape {
   readonly lists: readonly RuleListId[];
@@ -20,17 +39,52 @@ export interface EndpointShape {
   readonly direction: PolicyDirection;
   readonly tiers: readonly TierShape[];
   readonly profiles: readonly RuleListId[];
+  /** Of a host endpoint: where it is asked. */
+  readonly hook?: HostHook;
+  /** Of a host endpoint: it is broken, and lets only failsafe ports pass. */
+  readonly closed?: boolean;
 }
 
 export function shapeOf(endpoint: EndpointEnforcement, direction: PolicyDirection): EndpointShape {
-  const tiers = endpoint.tiers
+  return { direction, tiers: tiersOf(endpoint.tiers, direction), profiles: endpoint.profiles };
+}
+
+const hostHooks: readonly HostHook[] = [
+  "inbound",
+  "outbound",
+  "forwardInbound",
+  "forwardOutbound",
+  "preDnat",
+  "untrackedInbound",
+  "untrackedOutbound",
+];
+
+export function hostShapes(endpoint: HostEndpointEnforcement): EndpointShape[] {
+  const closed = endpoint.problems.length > 0;
+  return hostHooks.flatMap((hook): EndpointShape[] => {
+    const direction = hook === "outbound" || hook.endsWith("Outbound") ? "outbound" : "inbound";
+    const own = hook === "inbound" || hook === "outbound";
+    const tiers = tiersOf(own ? endpoint.tiers : hostTiers(endpoint, hook), direction);
+    const asked = own || (hook.startsWith("forward") && closed) || tiers.length > 0;
+    return asked ? [{ direction, tiers, profiles: own ? endpoint.profiles : [], hook, closed }] : [];
+  });
+}
+
+function hostTiers(endpoint: HostEndpointEnforcement, hook: HostHook): readonly TierRef[] {
+  if (hook.startsWith("forward")) return endpoint.forwardTiers;
+  return hook === "preDnat" ? endpoint.preDnatTiers : endpoint.untrackedTiers;
+}
+
+function tiersOf(tiers: readonly TierRef[], direction: PolicyDirection): TierShape[] {
+  return tiers
     .map((tier) => ({ lists: tier[direction], defaultAction: tier.defaultAction }))
     .filter((tier) => tier.lists.length > 0);
-  return { direction, tiers, profiles: endpoint.profiles };
 }
 
 export function shapeChain(shape: EndpointShape): string {
-  return endpointChain(shape.direction, JSON.stringify([shape.tiers, shape.profiles]));
+  const { direction, tiers, profiles, hook, closed } = shape;
+  if (hook === undefined) return endpointChain(direction, JSON.stringify([tiers, profiles]));
+  return hostChain(hook, JSON.stringify([tiers, profiles, closed]));
 }
 
 export function tierShapeChain(direction: PolicyDirection, tier: TierShape): string {
@@ -42,44 +96,42 @@ const protocolUdp = 17;
 const protocolIpip = 4;
 
 /** @param mayPass whether a rule list has a "pass" rule in this direction. */
-export function endpointRules(shape: EndpointShape, mayPass: (list: RuleListId) => boolean): RuleSpec[] {
-  const rules: RuleSpec[] = [
-    { matches: [{ match: "connection", states: ["established", "related"] }], actions: [{ do: "accept" }] },
-    {
-      matches: [{ match: "connection", states: ["invalid"] }],
-      actions: [{ do: "count" }, { do: "drop" }],
-      comment: "invalid",
-    },
-  ];
-  if (shape.direction === "outbound") rules.push(...tunnelRules());
+export function endpointRules(
+  shape: EndpointShape,
+  settings: HostSettings,
+  mayPass: (list: RuleListId) => boolean,
+): RuleSpec[] {
+  const deny = (comment: string) => denyRule(comment, settings.denyAction);
+  const rules: RuleSpec[] = shape.hook === undefined ? tunnelRules(shape, settings) : failsafeRules(shape.hook);
+  if (shape.closed === true) return [...rules, deny("broken host endpoint")];
   for (const tier of shape.tiers) {
     if (tier.lists.some(mayPass)) {
-      rules.push({ matches: [], actions: [{ do: "jump", chain: tierShapeChain(shape.direction, tier) }] });
+      rules.push(...jump(tierShapeChain(shape.direction, tier), acceptedBit));
       continue;
     }
-    for (const list of tier.lists) rules.push(jump(shape.direction, list));
-    if (tier.defaultAction === "deny") return [...rules, dropRule("end of tier")];
+    for (const list of tier.lists) rules.push(...jump(ruleListChain(list, shape.direction), acceptedBit));
+    if (tier.defaultAction === "deny") return [...rules, deny("end of tier")];
   }
-  for (const list of shape.profiles) rules.push(jump(shape.direction, list));
-  return [...rules, dropRule("no policy or profile accepts")];
+  for (const list of shape.profiles) rules.push(...jump(ruleListChain(list, shape.direction), acceptedBit));
+  return needsYes(shape) ? [...rules, deny("no policy or profile accepts")] : rules;
+}
+
+/** Whether what nobody accepted is dropped. */
+function needsYes({ hook }: EndpointShape): boolean {
+  return hook === undefined || hook === "inbound" || hook === "outbound";
 }
 
 export function tierRules(
   direction: PolicyDirection,
   tier: TierShape,
+  settings: HostSettings,
   mayPass: (list: RuleListId) => boolean,
 ): RuleSpec[] {
   // Somebody else's mark must not count as a "pass".
   const rules: RuleSpec[] = [{ matches: [], actions: [{ do: "clear-mark", bit: passBit }] }];
-  for (const list of tier.lists) {
-    rules.push(jump(direction, list));
-    if (!mayPass(list)) continue;
-    rules.push({
-      matches: [{ match: "mark", bit: passBit }],
-      actions: [{ do: "clear-mark", bit: passBit }, { do: "return" }],
-    });
-  }
-  if (tier.defaultAction === "deny") rules.push(dropRule("end of tier"));
+  for (const list of tier.lists)
+    rules.push(...jump(ruleListChain(list, direction), mayPass(list) ? acceptedBit | passBit : acceptedBit));
+  if (tier.defaultAction === "deny") rules.push(denyRule("end of tier", settings.denyAction));
   return rules;
 }
 
@@ -90,6 +142,7 @@ export function reachableFrom(
 ): { readonly lists: readonly RuleListId[]; readonly tiers: readonly TierShape[] } {
   const lists: RuleListId[] = [];
   const tiers: TierShape[] = [];
+  if (shape.closed === true) return { lists, tiers };
   for (const tier of shape.tiers) {
     if (tier.lists.some(mayPass)) tiers.push(tier);
     else {
@@ -101,24 +154,39 @@ export function reachableFrom(
 }
 
 /** A container could send what looks like a tunnel packet of this host, past every policy of the receiving host. */
-function tunnelRules(): RuleSpec[] {
-  return [
-    {
-      matches: [
-        { match: "protocol", numbers: [protocolUdp] },
-        { match: "ports", side: "destination", ranges: [{ first: vxlanPort, last: vxlanPort }] },
-      ],
-      actions: [{ do: "count" }, { do: "drop" }],
-      comment: "VXLAN from an endpoint",
-    },
-    {
-      matches: [{ match: "protocol", numbers: [protocolIpip] }],
-      actions: [{ do: "count" }, { do: "drop" }],
-      comment: "IPIP from an endpoint",
-    },
-  ];
+function tunnelRules(shape: EndpointShape, settings: HostSettings): RuleSpec[] {
+  if (shape.direction === "inbound") return [];
+  const rules: RuleSpec[] = [];
+  const deny = (matches: readonly Match[], comment: string) =>
+    rules.push({ matches, actions: denyWithRejection(settings.denyAction), comment });
+  const toVxlan: Match = { match: "ports", side: "destination", ranges: [{ first: vxlanPort, last: vxlanPort }] };
+  if (!settings.allowVxlanFromWorkloads)
+    deny([{ match: "protocol", numbers: [protocolUdp] }, toVxlan], "VXLAN from an endpoint");
+  if (!settings.allowIpipFromWorkloads) deny([{ match: "protocol", numbers: [protocolIpip] }], "IPIP from an endpoint");
+  return rules;
 }
 
-function jump(direction: PolicyDirection, list: RuleListId): RuleSpec {
-  return { matches: [], actions: [{ do: "jump", chain: ruleListChain(list, direction) }] };
+/** Forwarded packets have none: failsafe ports are those of the host itself. */
+function failsafeRules(hook: HostHook): RuleSpec[] {
+  if (hook.startsWith("forward")) return [];
+  const chain = {
+    inbound: names.failsafeInbound,
+    outbound: names.failsafeOutbound,
+    preDnat: names.failsafeInbound,
+    untrackedInbound: names.failsafeUntrackedInbound,
+    untrackedOutbound: names.failsafeUntrackedOutbound,
+    forwardInbound: undefined,
+    forwardOutbound: undefined,
+  }[hook];
+  if (chain === undefined) return [];
+  return [{ matches: [], actions: [{ do: "jump", chain }] }, returnOn(acceptedBit)];
+}
+
+function jump(chain: string, decided: number): RuleSpec[] {
+  return [{ matches: [], actions: [{ do: "jump", chain }] }, returnOn(decided)];
+}
+
+/** Any of the bits is enough. */
+function returnOn(bits: number): RuleSpec {
+  return { matches: [{ match: "mark", bit: bits }], actions: [{ do: "return" }] };
 }

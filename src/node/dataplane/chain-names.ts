@@ -7,13 +7,18 @@ export const tableName = "margay";
 export const routeProtocol = 109;
 /** Marks our interfaces, beside their name: `ip link show` prints it as alias. */
 export const linkAlias = "margay endpoint";
+/** Policy has said yes; at the end of a forwarded packet's way it also tells iptables so (filter-accept.ts). */
 export const acceptedBit = 0x10000;
 export const passBit = 0x20000;
+/** A policy before connection tracking or before DNAT has said yes for a host endpoint: those after it are not asked. */
+export const hostAcceptedBit = 0x40000;
 
 export type PolicyDirection = "inbound" | "outbound";
 
 export const names = {
+  /** Interfaces of endpoints that are not closed, and of those that are. */
   endpoints: "endpoints",
+  closed: "closed-endpoints",
   sources4: "endpoint-sources4",
   sources6: "endpoint-sources6",
   fromEndpoint: "from-endpoint",
@@ -24,7 +29,25 @@ export const names = {
   pools6: "pools6",
   natPools4: "nat-pools4",
   natPools6: "nat-pools6",
+  spoofing: "spoofing-endpoints",
+  hostInterfaces: "host-interfaces",
+  /** By what is asked there; each is a map from interface to chain, and the chain that looks it up. */
+  host: {
+    inbound: "host-in",
+    outbound: "host-out",
+    forwardInbound: "host-forward-in",
+    forwardOutbound: "host-forward-out",
+    preDnat: "host-pre-dnat",
+    untrackedInbound: "host-untracked-in",
+    untrackedOutbound: "host-untracked-out",
+  },
+  failsafeInbound: "failsafe-in",
+  failsafeOutbound: "failsafe-out",
+  failsafeUntrackedInbound: "failsafe-untracked-in",
+  failsafeUntrackedOutbound: "failsafe-untracked-out",
 } as const;
+
+export type HostHook = keyof typeof names.host;
 
 /** The id itself where nftables can spell it, so that a person finds it; a digest of it where not. */
 export function ruleListChain(id: RuleListId, direction: PolicyDirection): string {
@@ -37,6 +60,15 @@ export function endpointChain(direction: PolicyDirection, shape: string): string
   return `${direction === "inbound" ? "to" : "from"}/${digest(shape)}`;
 }
 
+export function hostChain(hook: HostHook, shape: string): string {
+  return `${names.host[hook]}/${digest(shape)}`;
+}
+
+/** Checks the other source addresses an endpoint may use. */
+export function sourcesChain(networks: string): string {
+  return `sources/${digest(networks)}`;
+}
+
 export function tierChain(direction: PolicyDirection, shape: string): string {
   return `tier-${direction}/${digest(shape)}`;
 }
@@ -45,6 +77,11 @@ export function tierChain(direction: PolicyDirection, shape: string): string {
 export function addressSetName(id: SetId, family: 4 | 6, part: "addresses" | "networks"): string {
   const prefix = `${part === "addresses" ? "a" : "n"}${family}`;
   return /^[a-zA-Z0-9_-]{1,100}$/.test(id) ? `${prefix}-${id}` : `${prefix}-digest/${digest(id)}`;
+}
+
+/** Addresses with protocol and port. */
+export function portSetName(id: SetId, family: 4 | 6): string {
+  return /^[a-zA-Z0-9_-]{1,100}$/.test(id) ? `p${family}-${id}` : `p${family}-digest/${digest(id)}`;
 }
 
 function digest(text: string): string {

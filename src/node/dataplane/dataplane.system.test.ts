@@ -191,7 +191,7 @@ test(
     await using host = new TestHost("dp");
     let attention = 0;
     await using dataplane = await host.open({
-      endpointToHost: "drop",
+      settings: { endpointToHost: "drop" },
       onNeedsApply: () => attention++,
       watchEveryMs: 10,
     });

@@ -8,7 +8,7 @@
  * - What is believed about the kernel is what it confirmed or reported, never what was sent.
  * Absent on purpose: policy decisions, the store, removal on shutdown (the kernel goes on enforcing without us).
  *
- * This file: the order of things. The parts are filter-sync.ts, interface-sync.ts, route-sync.ts and forward-accept.ts.
+ * This file: the order of things. The parts are filter-sync.ts, interface-sync.ts, route-sync.ts, host-interfaces.ts and filter-accept.ts.
  */
 import { type Cidr, cidrContains, type IpAddress, parseCidr } from "../../base/addresses.ts";
 import type { Clock } from "../../base/clock.ts";
@@ -16,11 +16,24 @@ import { describeError, OperationError } from "../../base/errors.ts";
 import type { Log } from "../../base/log.ts";
 import type { InterfaceName } from "../../base/names.ts";
 import { type HostNetwork, LinuxHostNetwork } from "../../kernel/host-network.ts";
-import type { EndpointEnforcement, EnforcementSink, RuleList, RuleListId, SetId } from "../../policy/enforcement.ts";
+import type {
+  EndpointEnforcement,
+  EnforcementSink,
+  HostEndpointEnforcement,
+  HostSettings,
+  HostSink,
+  PortMember,
+  PortSetSink,
+  RuleList,
+  RuleListId,
+  SetId,
+} from "../../policy/enforcement.ts";
 import { type ApplyTimings, type DataplaneCounters, newCounters, noTimings, PassSteps } from "./apply-measures.ts";
 import { routeProtocol, tableName } from "./chain-names.ts";
+import { defaultSettings, settingsNotDone } from "./default-settings.ts";
+import { ensureFilterAccept } from "./filter-accept.ts";
 import { FilterSync } from "./filter-sync.ts";
-import { ensureForwardAccept } from "./forward-accept.ts";
+import { HostInterfaces } from "./host-interfaces.ts";
 import { enableForwarding } from "./interface-settings.ts";
 import { InterfaceSync, type VethRequest } from "./interface-sync.ts";
 import { removeEverything } from "./remove-everything.ts";
@@ -32,9 +45,8 @@ export interface DataplaneOptions {
   readonly host: { readonly name: string; readonly address: IpAddress };
   /** Default: the network namespace of the calling thread. */
   readonly network?: HostNetwork;
-  readonly interfacePrefixes?: readonly string[];
-  /** Packets to the host that outbound policy accepts. "return" (default, Calico's on etcd): the host's own rules decide. */
-  readonly endpointToHost?: "return" | "drop";
+  /** What holds until hostSettings() is called. */
+  readonly settings?: Partial<HostSettings>;
   /** Everything is read back so often, whatever was reported. */
   readonly resyncEveryMs?: number;
   /** So often it is looked whether somebody changed something; a few receives that do not block. */
@@ -43,20 +55,21 @@ export interface DataplaneOptions {
   readonly onNeedsApply?: () => void;
 }
 
-const familyIp4 = 2;
+const familyInet = 1;
 const linkLocal6 = parseCidr("fe80::/10");
 /** Whoever called the failed pass tries again with its own back-off; the watch keeps out of it. */
 const pokeAfterFailureMs = 1_000;
 const resyncEveryDefaultMs = 90_000;
 const watchEveryDefaultMs = 100;
 
-export class Dataplane implements EnforcementSink, AsyncDisposable {
+export class Dataplane implements EnforcementSink, PortSetSink, HostSink, AsyncDisposable {
   readonly #options: DataplaneOptions;
   readonly #network: HostNetwork;
-  readonly #prefixes: readonly string[];
+  #settings: HostSettings;
   readonly #filter: FilterSync;
   readonly #routes: RouteSync;
   readonly #interfaces: InterfaceSync;
+  readonly #hostInterfaces: HostInterfaces;
   /** What must be read back before anything is believed about it. */
   readonly #stale = { links: true, table: true, routes: true, forward: true };
   #usesIpv6 = false;
@@ -71,19 +84,20 @@ export class Dataplane implements EnforcementSink, AsyncDisposable {
   lastApplyTimings: ApplyTimings = noTimings;
 
   private constructor(options: DataplaneOptions, network: HostNetwork) {
-    const { clock, log, interfacePrefixes: prefixes = ["cali"], endpointToHost = "return" } = options;
+    const { clock, log } = options;
     const { counters } = this;
+    this.#settings = { ...defaultSettings, ...options.settings };
     this.#options = options;
     this.#network = network;
-    this.#prefixes = prefixes;
-    this.#filter = new FilterSync({ base: { interfacePrefixes: prefixes, endpointToHost }, network, counters, log });
+    this.#filter = new FilterSync({ settings: this.#settings, network, counters, log });
     this.#routes = new RouteSync({ network, counters, clock, log });
     this.#interfaces = new InterfaceSync({
       network,
       plan: this.#routes.plan,
-      prefixes,
+      prefixes: this.#settings.interfacePrefixes,
       hostAddress: options.host.address,
     });
+    this.#hostInterfaces = new HostInterfaces(network, (name) => this.#interfaces.endpoints.isEndpointName(name));
     this.#lastResyncMs = clock.monotonicMs();
   }
 
@@ -107,6 +121,31 @@ export class Dataplane implements EnforcementSink, AsyncDisposable {
 
   addressSetDelta(id: SetId, added: readonly Cidr[], removed: readonly Cidr[]): void {
     this.#filter.ruleset.addressSetDelta(id, added, removed);
+  }
+
+  portSet(id: SetId, members: ReadonlySet<PortMember> | undefined): void {
+    this.#filter.ruleset.portSet(id, members);
+  }
+
+  portSetDelta(id: SetId, added: readonly PortMember[], removed: readonly PortMember[]): void {
+    this.#filter.ruleset.portSetDelta(id, added, removed);
+  }
+
+  hostSettings(settings: HostSettings): void {
+    const before = this.#settings;
+    this.#settings = settings;
+    this.#filter.ruleset.settings(settings);
+    this.#stale.forward ||= acceptsDiffer(before, settings);
+    const notDone = settingsNotDone(settings);
+    if (notDone.length > 0) this.#options.log.warn({ event: "settings_not_enforced", settings: notDone });
+    if (before.interfacePrefixes.join() === settings.interfacePrefixes.join()) return;
+    for (const name of this.#interfaces.endpoints.setPrefixes(settings.interfacePrefixes)) this.#enforce(name);
+    this.#hostInterfaces.changed();
+    this.#stale.links = true;
+  }
+
+  hostEndpoint(key: string, endpoint: HostEndpointEnforcement | undefined): void {
+    this.#hostInterfaces.set(key, endpoint);
   }
 
   ruleList(id: RuleListId, list: RuleList | undefined): void {
@@ -138,7 +177,7 @@ export class Dataplane implements EnforcementSink, AsyncDisposable {
 
   /** Why an endpoint is not (fully) in force although apply() succeeded; undefined: it is. */
   problemOf(key: string): string | undefined {
-    return this.#interfaces.endpoints.problemOf(key);
+    return this.#interfaces.endpoints.problemOf(key) ?? this.#hostInterfaces.problemOf(key);
   }
 
   /** Blocks of other hosts that have no route, with the kernel's reason; tried again with every pass. */
@@ -190,7 +229,7 @@ export class Dataplane implements EnforcementSink, AsyncDisposable {
   /** Takes everything of ours out of the kernel, for `margay reset`. */
   async removeEverything(): Promise<void> {
     await this.#applying;
-    await removeEverything(this.#network, this.#prefixes);
+    await removeEverything(this.#network);
     this.#stale.links = this.#stale.table = this.#stale.routes = this.#stale.forward = true;
   }
 
@@ -286,12 +325,17 @@ export class Dataplane implements EnforcementSink, AsyncDisposable {
           break;
         case "address-gone":
           this.#interfaces.addressesChanged();
+          this.#hostInterfaces.changed();
           // No gateway of ours is reached by a link-local address, and every container's veth has one.
           if (!cidrContains(linkLocal6, change.address)) this.#stale.routes = true;
           break;
+        case "address":
+          this.#interfaces.addressesChanged();
+          this.#hostInterfaces.changed();
+          break;
         case "table":
           if (change.table === tableName) this.#stale.table = true;
-          if (change.family === familyIp4 && change.table === "filter") this.#stale.forward = true;
+          if (change.family !== familyInet && change.table === "filter") this.#stale.forward = true;
           break;
         case "lost":
           if (change.source === "nftables") this.#stale.table = this.#stale.forward = true;
@@ -312,6 +356,8 @@ export class Dataplane implements EnforcementSink, AsyncDisposable {
   }
 
   #applyFilter(): readonly unknown[] {
+    const hosts = this.#hostInterfaces.resolve();
+    if (hosts !== undefined) this.#filter.ruleset.hostEndpoints(hosts);
     this.#filter.apply(this.#inSync);
     // Not before unknown interfaces are closed.
     enableForwarding(this.#network, 4);
@@ -323,8 +369,8 @@ export class Dataplane implements EnforcementSink, AsyncDisposable {
     if (!this.#stale.forward) return [];
     this.#stale.forward = false;
     try {
-      const repaired = await ensureForwardAccept(this.#network, this.#prefixes);
-      if (repaired > 0) this.#options.log.info({ event: "forward_accept_added", rules: repaired });
+      const repaired = await ensureFilterAccept(this.#network, this.#settings);
+      if (repaired > 0) this.#options.log.info({ event: "iptables_accept_changed", rules: repaired });
       return [];
     } catch (error) {
       this.#stale.forward = true;
@@ -349,6 +395,13 @@ export class Dataplane implements EnforcementSink, AsyncDisposable {
   #needsApply(): boolean {
     const { links, table, routes, forward } = this.#stale;
     const read = links || table || routes || forward || this.#resyncIsDue();
-    return read || this.#interfaces.needsApply || this.#routes.needsApply;
+    return read || this.#interfaces.needsApply || this.#routes.needsApply || this.#hostInterfaces.needsApply;
   }
+}
+
+/** Whether other rules are needed in iptables' chains. */
+function acceptsDiffer(before: HostSettings, after: HostSettings): boolean {
+  const relevant = ({ interfacePrefixes, allowAction, endpointToHost }: HostSettings) =>
+    JSON.stringify([interfacePrefixes, allowAction, endpointToHost]);
+  return relevant(before) !== relevant(after);
 }

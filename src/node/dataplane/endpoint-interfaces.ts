@@ -7,7 +7,7 @@ import type { Link } from "../../kernel/links.ts";
 import type { EndpointEnforcement } from "../../policy/enforcement.ts";
 
 export class EndpointInterfaces {
-  readonly #prefixes: readonly string[];
+  #prefixes: readonly string[];
   readonly #endpoints = new Map<string, EndpointEnforcement>();
   readonly #claims = new Map<InterfaceName, Set<string>>();
   readonly #links = new Map<string, Link>();
@@ -18,6 +18,12 @@ export class EndpointInterfaces {
   }
 
   /** @returns the interfaces whose enforcement may have changed. */
+  setPrefixes(prefixes: readonly string[]): InterfaceName[] {
+    this.#prefixes = prefixes;
+    return [...this.#claims.keys()];
+  }
+
+  /** @returns as setPrefixes(). */
   setEndpoint(key: string, endpoint: EndpointEnforcement | undefined): InterfaceName[] {
     const before = this.#endpoints.get(key);
     const touched = new Set<InterfaceName>();

@@ -2,8 +2,8 @@
 import { describeError, OperationError } from "../../base/errors.ts";
 import type { Log } from "../../base/log.ts";
 import type { HostNetwork } from "../../kernel/host-network.ts";
+import type { HostSettings } from "../../policy/enforcement.ts";
 import type { DataplaneCounters } from "./apply-measures.ts";
-import type { BaseChainOptions } from "./base-chains.ts";
 import { Ruleset } from "./ruleset.ts";
 
 /** Once is bad luck (somebody changed the table meanwhile); the second time the fault is looked for in our rules. */
@@ -16,8 +16,8 @@ export class FilterSync {
   readonly #log: Log;
   #failuresInRow = 0;
 
-  constructor(options: { base: BaseChainOptions; network: HostNetwork; counters: DataplaneCounters; log: Log }) {
-    this.ruleset = new Ruleset(options.base);
+  constructor(options: { settings: HostSettings; network: HostNetwork; counters: DataplaneCounters; log: Log }) {
+    this.ruleset = new Ruleset(options.settings);
     this.#network = options.network;
     this.#counters = options.counters;
     this.#log = options.log;

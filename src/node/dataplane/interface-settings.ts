@@ -14,14 +14,18 @@ export function enableForwarding(network: HostNetwork, family: 4 | 6): void {
  * container reach services that listen on the host's loopback only (CVE-2020-8558): left off.
  * @throws when a setting that matters cannot be written; ENOENT when the interface has gone.
  */
-export function configureInterface(network: HostNetwork, name: string, hasIpv6: boolean): void {
+export function configureInterface(
+  network: HostNetwork,
+  name: string,
+  { hasIpv6, spoofs }: { hasIpv6: boolean; spoofs: boolean },
+): void {
   attempt(network, ["ipv6", "conf", name, "accept_ra"], "0");
   // The kernel waits a random time up to proxy_delay before it answers for the gateway.
   attempt(network, ["ipv4", "neigh", name, "proxy_delay"], "0");
   network.writeSetting(["ipv4", "conf", name, "proxy_arp"], "1");
   network.writeSetting(["ipv4", "conf", name, "forwarding"], "1");
   // The real check of source addresses is the packet filter's; this one follows the host's default.
-  const strict = network.readSetting(["ipv4", "conf", "default", "rp_filter"]) ?? "1";
+  const strict = spoofs ? "0" : (network.readSetting(["ipv4", "conf", "default", "rp_filter"]) ?? "1");
   network.writeSetting(["ipv4", "conf", name, "rp_filter"], strict);
   if (!hasIpv6) return;
   network.writeSetting(["ipv6", "conf", name, "proxy_ndp"], "1");

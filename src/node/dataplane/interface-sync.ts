@@ -55,6 +55,8 @@ export class InterfaceSync {
     const before = this.#enforced.get(name);
     if (endpoint === undefined) this.#enforced.delete(name);
     else this.#enforced.set(name, endpoint);
+    if (before !== undefined && endpoint !== undefined && settingsDiffer(before, endpoint))
+      this.#configured.delete(name);
     this.#refresh(name);
     return before;
   }
@@ -104,8 +106,7 @@ export class InterfaceSync {
       const index = this.endpoints.link(name)?.index;
       if (endpoint === undefined || index === undefined) continue;
       try {
-        const hasIpv6 = endpoint.addresses.some((address) => address.includes(":"));
-        configureInterface(this.#network, name, hasIpv6);
+        configureInterface(this.#network, name, { hasIpv6: hasIpv6(endpoint), spoofs: spoofs(endpoint) });
         this.#configured.set(name, index);
         this.#toConfigure.delete(name);
       } catch (error) {
@@ -176,4 +177,16 @@ export class InterfaceSync {
     if (unconfigured) this.#toConfigure.add(name);
     else this.#toConfigure.delete(name);
   }
+}
+
+function hasIpv6(endpoint: EndpointEnforcement): boolean {
+  return endpoint.addresses.some((address) => address.includes(":"));
+}
+
+function spoofs(endpoint: EndpointEnforcement): boolean {
+  return (endpoint.allowedSources?.length ?? 0) > 0;
+}
+
+function settingsDiffer(a: EndpointEnforcement, b: EndpointEnforcement): boolean {
+  return hasIpv6(a) !== hasIpv6(b) || spoofs(a) !== spoofs(b);
 }

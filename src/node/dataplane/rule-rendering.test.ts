@@ -3,6 +3,7 @@ import { expect, test } from "bun:test";
 import { parseCidr } from "../../base/addresses.ts";
 import { renderRule } from "../../kernel/nftables/render.ts";
 import type { Rule, RuleMatch } from "../../policy/enforcement.ts";
+import { defaultSettings } from "./default-settings.ts";
 import { renderRules } from "./rule-rendering.ts";
 
 const anything: RuleMatch = { nets: [], notNets: [], sets: [], notSets: [], ports: [], notPorts: [] };
@@ -89,11 +90,30 @@ const cases: readonly [name: string, rule: Partial<Rule>, expected: readonly str
     ["meta l4proto 1 icmp type . icmp code { 8 . 0 } accept"],
   ],
   ["not an ICMPv6 type", { protocol: 58, notIcmp: { type: 128 } }, ["meta l4proto 58 icmpv6 type != 128 accept"]],
+  [
+    "ports by number or by name are alternatives; a name is looked up with the address and the protocol",
+    { protocol: 6, ipVersion: 4, ...to({ ports: [port(80)], portSets: ["n-http"] }) },
+    [
+      "meta nfproto ipv4 meta l4proto 6 th dport { 80 } accept",
+      "meta nfproto ipv4 meta l4proto 6 ip daddr . meta l4proto . th dport @p4-n-http accept",
+    ],
+  ],
+  [
+    "neither by number nor by name",
+    { protocol: 17, ipVersion: 6, ...from({ notPorts: [port(1, 9)], notPortSets: ["n-dns"] }) },
+    ["meta nfproto ipv6 meta l4proto 17 th sport != { 1-9 } ip6 saddr . meta l4proto . th sport != @p6-n-dns accept"],
+  ],
   ["a protocol can be excluded", { notProtocol: 6 }, ["meta l4proto != 6 accept"]],
 ];
 for (const [name, rule, expected] of cases)
   test(`a rule becomes packet-filter rules: ${name}`, () => {
     const wide = (id: string, family: 4 | 6) => id === "wide" && family === 4;
-    const rendered = renderRules([{ action: "allow", source: anything, destination: anything, ...rule }], wide);
-    expect(rendered.map(renderRule)).toEqual([...expected]);
+    const rendered = renderRules(
+      [{ action: "allow", source: anything, destination: anything, ...rule }],
+      wide,
+      defaultSettings,
+    );
+    // "accept" stands here for how a list says yes.
+    const yes = "meta mark set meta mark | 0x00010000 return";
+    expect(rendered.map(renderRule)).toEqual(expected.map((line) => line.replace(/\baccept$/, yes)));
   });

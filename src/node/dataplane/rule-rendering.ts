@@ -1,16 +1,15 @@
 /**
- * Rules of profiles and policies as packet-filter rules; pure. A verdict is final within its direction: "allow" accepts,
- * "deny" drops. Only "pass" needs to be remembered across a return, and uses a mark bit (chain-content.ts).
+ * Rules of profiles and policies as packet-filter rules; pure. "deny" is a drop on the spot; "allow" and "pass" are a mark
+ * bit and a return (chain-content.ts).
  * A list that refers to an address set nobody defined is closed as a whole: an unknown set in an allow rule would match
  * nobody, which is safe, but in a deny rule it would let everybody pass.
  */
 import { type Cidr, ipFamily, prefixLength } from "../../base/addresses.ts";
 import { unreachable } from "../../base/errors.ts";
 import type { Action, Match, RuleSpec, Side } from "../../kernel/nftables/ruleset.ts";
-import type { Rule, RuleMatch, SetId } from "../../policy/enforcement.ts";
-import { addressSetName, passBit } from "./chain-names.ts";
+import type { HostSettings, Rule, RuleMatch, SetId } from "../../policy/enforcement.ts";
+import { acceptedBit, addressSetName, passBit, portSetName } from "./chain-names.ts";
 
-const logPrefix = "calico-packet: ";
 /** Bounds what a logging rule can do to the kernel log. */
 const logsPerSecond = 10;
 /** Transport protocols whose first four bytes are the two ports: TCP, UDP, DCCP, SCTP, UDP-Lite. */
@@ -23,11 +22,24 @@ export const dropRule = (comment: string): RuleSpec => ({
   comment,
 });
 
+/** A drop that policy asked for, and that the administrator may want to be told to the sender. */
+export const denyRule = (comment: string, denyAction: HostSettings["denyAction"]): RuleSpec => ({
+  matches: [],
+  actions: denyWithRejection(denyAction),
+  comment,
+});
+
+export function denyWithRejection(denyAction: HostSettings["denyAction"]): Action[] {
+  return [{ do: "count" }, { do: denyAction }];
+}
+
 /** Whether a set has members wider than one address in the family; they are a set of their own then. */
 export type HasNetworks = (id: SetId, family: 4 | 6) => boolean;
 
-export function renderRules(rules: readonly Rule[], hasNetworks: HasNetworks): RuleSpec[] {
-  return rules.flatMap((rule) => renderRule(rule, hasNetworks));
+export type RuleSettings = Pick<HostSettings, "logPrefix" | "denyAction">;
+
+export function renderRules(rules: readonly Rule[], hasNetworks: HasNetworks, settings: RuleSettings): RuleSpec[] {
+  return rules.flatMap((rule) => renderRule(rule, hasNetworks, settings));
 }
 
 export function setsUsed(rules: readonly Rule[]): Set<SetId> {
@@ -37,47 +49,72 @@ export function setsUsed(rules: readonly Rule[]): Set<SetId> {
   return used;
 }
 
+export function portSetsUsed(rules: readonly Rule[]): Set<SetId> {
+  const used = new Set<SetId>();
+  for (const { source, destination } of rules)
+    for (const side of [source, destination])
+      for (const id of [...(side.portSets ?? []), ...(side.notPortSets ?? [])]) used.add(id);
+  return used;
+}
+
 /** One rule for both families where it names no addresses; else one per family and combination of named sets. */
-function renderRule(rule: Rule, hasNetworks: HasNetworks): RuleSpec[] {
-  const actions = actionsOf(rule.action);
+function renderRule(rule: Rule, hasNetworks: HasNetworks, settings: RuleSettings): RuleSpec[] {
+  const actions = actionsOf(rule.action, settings);
   const protocol = protocolMatches(rule);
   if (!namesAddresses(rule)) {
     const family: Match[] = rule.ipVersion === undefined ? [] : [{ match: "family", family: rule.ipVersion }];
-    return [{ matches: [...family, ...protocol, ...portMatches(rule), ...icmpMatches(rule)], actions }];
+    const ports = [...rangeMatches(rule.source, "source"), ...rangeMatches(rule.destination, "destination")];
+    return [{ matches: [...family, ...protocol, ...ports, ...icmpMatches(rule)], actions }];
   }
   const families = rule.ipVersion === undefined ? ([4, 6] as const) : [rule.ipVersion];
   return families.flatMap((family) => {
     const sources = addressMatches(rule.source, "source", family, hasNetworks);
     const destinations = addressMatches(rule.destination, "destination", family, hasNetworks);
+    const sourcePorts = portAlternatives(rule.source, "source", family);
+    const destinationPorts = portAlternatives(rule.destination, "destination", family);
     return sources.flatMap((source) =>
-      destinations.map((destination) => {
+      destinations.flatMap((destination) => {
         const addresses: Match[] = [...source, ...destination];
         if (addresses.length === 0) addresses.push({ match: "family", family });
-        return { matches: [...addresses, ...protocol, ...portMatches(rule), ...icmpMatches(rule)], actions };
+        return sourcePorts.flatMap((from) =>
+          destinationPorts.map((to) => ({
+            matches: [...addresses, ...protocol, ...from, ...to, ...icmpMatches(rule)],
+            actions,
+          })),
+        );
       }),
     );
   });
 }
 
-function actionsOf(action: Rule["action"]): Action[] {
+function actionsOf(action: Rule["action"], settings: RuleSettings): Action[] {
   switch (action) {
     case "allow":
-      return [{ do: "accept" }];
+      return [{ do: "set-mark", bit: acceptedBit }, { do: "return" }];
     case "deny":
-      return [{ do: "count" }, { do: "drop" }];
+      return denyWithRejection(settings.denyAction);
     case "pass":
       return [{ do: "set-mark", bit: passBit }, { do: "return" }];
     case "log":
-      return [{ do: "log", prefix: logPrefix, perSecond: logsPerSecond }];
+      return [{ do: "log", prefix: `${printable(settings.logPrefix)}: `, perSecond: logsPerSecond }];
     default:
       return unreachable(action);
   }
 }
 
+/** The kernel takes 127 characters; what nftables cannot spell becomes "_". */
+function printable(prefix: string): string {
+  return prefix.replace(/[^\x20\x21\x23-\x5b\x5d-\x7e]/g, "_").slice(0, 100);
+}
+
 function namesAddresses({ source, destination }: Rule): boolean {
   return [source, destination].some(
-    (side) => side.nets.length + side.notNets.length + side.sets.length + side.notSets.length > 0,
+    (side) => side.nets.length + side.notNets.length + side.sets.length + side.notSets.length > 0 || hasPortSets(side),
   );
+}
+
+function hasPortSets(side: RuleMatch): boolean {
+  return (side.portSets?.length ?? 0) + (side.notPortSets?.length ?? 0) > 0;
 }
 
 /** The alternatives for one side and family: one empty list when it says nothing, none at all when the rule cannot match a packet of that family. */
@@ -113,19 +150,33 @@ function protocolMatches(rule: Rule): Match[] {
 }
 
 function hasPorts({ source, destination }: Rule): boolean {
-  return [source, destination].some((side) => side.ports.length + side.notPorts.length > 0);
+  return [source, destination].some((side) => side.ports.length + side.notPorts.length > 0 || hasPortSets(side));
 }
 
-function portMatches({ source, destination }: Rule): Match[] {
+function rangeMatches(side: RuleMatch, at: Side): Match[] {
   const matches: Match[] = [];
-  for (const [side, match] of [
-    ["source", source],
-    ["destination", destination],
-  ] as const) {
-    if (match.ports.length > 0) matches.push({ match: "ports", side, ranges: match.ports });
-    if (match.notPorts.length > 0) matches.push({ match: "ports", side, ranges: match.notPorts, not: true });
-  }
+  if (side.ports.length > 0) matches.push({ match: "ports", side: at, ranges: side.ports });
+  if (side.notPorts.length > 0) matches.push({ match: "ports", side: at, ranges: side.notPorts, not: true });
   return matches;
+}
+
+/** Ranges and port sets of a side are alternatives; what must not match, must not match in any of them. */
+function portAlternatives(side: RuleMatch, at: Side, family: 4 | 6): Match[][] {
+  const { portSets = [], notPortSets = [] } = side;
+  const excluded: Match[] = notPortSets.map((id) => ({
+    match: "port-in-set",
+    side: at,
+    family,
+    set: portSetName(id, family),
+    not: true,
+  }));
+  const named = portSets.map((id): Match[] => [
+    ...rangeMatches({ ...side, ports: [] }, at),
+    { match: "port-in-set", side: at, family, set: portSetName(id, family) },
+    ...excluded,
+  ]);
+  const numbered = side.ports.length > 0 || portSets.length === 0 ? [[...rangeMatches(side, at), ...excluded]] : [];
+  return [...numbered, ...named];
 }
 
 /** ICMP and ICMPv6 types are different things: the rule's protocol, or else its IP version, says which are meant. */

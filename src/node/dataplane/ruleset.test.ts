@@ -5,12 +5,11 @@ import { renderTransaction } from "../../kernel/nftables/render.ts";
 import { interfaceNamed } from "../../kernel/testing/test-namespaces.ts";
 import type { EndpointEnforcement, TierRef } from "../../policy/enforcement.ts";
 import { baseChains } from "./base-chains.ts";
+import { defaultSettings } from "./default-settings.ts";
 import { Ruleset } from "./ruleset.ts";
 import { anything, endpointOf, fromSet, rule } from "./testing/containers.ts";
 
-const baseNames = new Set(
-  baseChains({ interfacePrefixes: ["cali"], endpointToHost: "return" }).map(({ chain }) => chain.name),
-);
+const baseNames = new Set(baseChains(defaultSettings, false).map(({ chain }) => chain.name));
 
 /** Without comments (hashes) and without the fixed part, which has a test of its own. */
 function textOf(ruleset: Ruleset, replace: boolean): string[] {
@@ -29,7 +28,7 @@ function textOf(ruleset: Ruleset, replace: boolean): string[] {
 }
 
 function twoEndpoints(): Ruleset {
-  const ruleset = new Ruleset({ interfacePrefixes: ["cali"], endpointToHost: "return" });
+  const ruleset = new Ruleset(defaultSettings);
   ruleset.addressSet("net", new Set([parseCidr("10.65.0.1/32"), parseCidr("10.65.0.2/32")]));
   ruleset.ruleList("profile/net", { inbound: [rule("allow", fromSet("net"))], outbound: [rule("allow")] });
   ruleset.endpoint(interfaceNamed("cali1"), endpointOf("1", "10.65.0.1", ["profile/net"]));
@@ -53,18 +52,16 @@ test("two members of a network stand in the kernel as one pair of chains and som
     "add set a4-net { type ipv4_addr; }",
     "add element a4-net { 10.65.0.1, 10.65.0.2 }",
     "add set a6-net { type ipv6_addr; }",
-    "add rule in/profile/net ip saddr @a4-net accept",
-    "add rule in/profile/net ip6 saddr @a6-net accept",
-    `add rule ${to} ct state established,related accept`,
-    `add rule ${to} ct state invalid counter drop`,
+    "add rule in/profile/net ip saddr @a4-net meta mark set meta mark | 0x00010000 return",
+    "add rule in/profile/net ip6 saddr @a6-net meta mark set meta mark | 0x00010000 return",
     `add rule ${to} jump in/profile/net`,
+    `add rule ${to} meta mark & 0x00010000 != 0 return`,
     `add rule ${to} counter drop`,
-    "add rule out/profile/net accept",
-    `add rule ${from} ct state established,related accept`,
-    `add rule ${from} ct state invalid counter drop`,
+    "add rule out/profile/net meta mark set meta mark | 0x00010000 return",
     `add rule ${from} meta l4proto 17 th dport { 4789 } counter drop`,
     `add rule ${from} meta l4proto 4 counter drop`,
     `add rule ${from} jump out/profile/net`,
+    `add rule ${from} meta mark & 0x00010000 != 0 return`,
     `add rule ${from} counter drop`,
   ]);
 });
@@ -110,14 +107,17 @@ const steps: readonly [name: string, change: (ruleset: Ruleset) => void, expecte
     ],
   ],
   [
-    "a closed endpoint drops right in the dispatch",
+    "a closed endpoint drops right in the dispatch, and may not send or be sent to on open connections",
     (ruleset) => {
       const closed: EndpointEnforcement = { ...endpointOf("2", "10.65.0.2", []), problems: ["unknown profile"] };
       ruleset.endpoint(interfaceNamed("cali2"), closed);
     },
     [
+      'delete element endpoint-sources4 { "cali2" . 10.65.0.2 }',
+      'delete element endpoints { "cali2" }',
       'delete element to-endpoint { "cali2" }',
       'delete element from-endpoint { "cali2" }',
+      'add element closed-endpoints { "cali2" }',
       'add element to-endpoint { "cali2" : drop }',
       'add element from-endpoint { "cali2" : drop }',
     ],
@@ -151,9 +151,9 @@ const steps: readonly [name: string, change: (ruleset: Ruleset) => void, expecte
       "add set n4-net { type ipv4_addr; flags interval; }",
       "delete element a4-net { 10.65.0.1, 10.65.0.2 }",
       "flush chain in/profile/net",
-      "add rule in/profile/net ip saddr @a4-net accept",
-      "add rule in/profile/net ip saddr @n4-net accept",
-      "add rule in/profile/net ip6 saddr @a6-net accept",
+      "add rule in/profile/net ip saddr @a4-net meta mark set meta mark | 0x00010000 return",
+      "add rule in/profile/net ip saddr @n4-net meta mark set meta mark | 0x00010000 return",
+      "add rule in/profile/net ip6 saddr @a6-net meta mark set meta mark | 0x00010000 return",
       "add element n4-net { 10.65.0.0/24 }",
     ],
   ],
@@ -197,14 +197,16 @@ test("tiers: lists in line, a tier that may pass in a chain of its own, and noth
   expect(rules).toEqual([
     "add rule tier-inbound/* meta mark set meta mark & 0xfffdffff",
     "add rule tier-inbound/* jump in/policy/pass",
-    "add rule tier-inbound/* meta mark & 0x00020000 != 0 meta mark set meta mark & 0xfffdffff return",
+    "add rule tier-inbound/* meta mark & 0x00030000 != 0 return",
     "add rule tier-inbound/* jump in/policy/allow",
+    "add rule tier-inbound/* meta mark & 0x00010000 != 0 return",
     "add rule tier-inbound/* counter drop",
-    "add rule to/* ct state established,related accept",
-    "add rule to/* ct state invalid counter drop",
     "add rule to/* jump tier-inbound/*",
+    "add rule to/* meta mark & 0x00010000 != 0 return",
     "add rule to/* jump in/policy/allow",
+    "add rule to/* meta mark & 0x00010000 != 0 return",
     "add rule to/* jump in/policy/allow",
+    "add rule to/* meta mark & 0x00010000 != 0 return",
     "add rule to/* counter drop",
   ]);
 });

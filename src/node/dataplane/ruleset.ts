@@ -6,37 +6,45 @@
  * - Calls only note; transaction() costs what changed since the last one.
  * Absent on purpose: the kernel, I/O, time.
  */
-import { type Cidr, type IpAddress, ipFamily } from "../../base/addresses.ts";
+import { type Cidr, type IpAddress, ipFamily, prefixLength } from "../../base/addresses.ts";
 import type { InterfaceName } from "../../base/names.ts";
-import { Tracker } from "../../base/tracker.ts";
 import { CoveredNetworks } from "../../kernel/nftables/networks.ts";
 import {
   type ChainSpec,
   interfaceAddressKey,
+  type Match,
   type Operation,
   type RuleSpec,
   type Verdict,
 } from "../../kernel/nftables/ruleset.ts";
-import { chainHash, ruleOperations, type TableReadBack } from "../../kernel/nftables/tables.ts";
-import type { EndpointEnforcement, RuleList, RuleListId, SetId } from "../../policy/enforcement.ts";
+import { ruleOperations, type TableReadBack } from "../../kernel/nftables/tables.ts";
+import type {
+  EndpointEnforcement,
+  HostEndpointEnforcement,
+  HostSettings,
+  PortMember,
+  RuleList,
+  RuleListId,
+  SetId,
+} from "../../policy/enforcement.ts";
 import { AddressSets } from "./address-sets.ts";
-import { type BaseChainOptions, baseChains, type ChainContent, fixedSets } from "./base-chains.ts";
-import { endpointRules, reachableFrom, shapeChain, shapeOf, tierRules, tierShapeChain } from "./chain-content.ts";
-import { names, type PolicyDirection, ruleListChain } from "./chain-names.ts";
-import { dropRule, renderRules, setsUsed } from "./rule-rendering.ts";
+import { baseChains, fixedSets } from "./base-chains.ts";
+import {
+  type EndpointShape,
+  endpointRules,
+  reachableFrom,
+  shapeChain,
+  shapeOf,
+  type TierShape,
+  tierRules,
+  tierShapeChain,
+} from "./chain-content.ts";
+import { ChainGraph, type ChainNode, type HashedChain } from "./chain-graph.ts";
+import { names, type PolicyDirection, ruleListChain, sourcesChain } from "./chain-names.ts";
+import { failsafeChains, HostEndpoints } from "./host-endpoints.ts";
+import { PortSets } from "./port-sets.ts";
+import { dropRule, portSetsUsed, renderRules, setsUsed } from "./rule-rendering.ts";
 import { TrackedSets } from "./tracked-sets.ts";
-
-/** A chain as long as something refers to it. */
-interface ChainNode {
-  readonly name: string;
-  references: number;
-  /** Chains and address sets this one refers to, as of its last rendering. */
-  chains: readonly ChainNode[];
-  sets: readonly SetId[];
-  readonly render: () => { rules: readonly RuleSpec[]; chains: readonly ChainNode[]; sets: readonly SetId[] };
-  /** Lists whose content this rendering depends on. */
-  readonly dependsOn: readonly RuleListId[];
-}
 
 interface Programmed {
   readonly endpoint: EndpointEnforcement;
@@ -45,26 +53,33 @@ interface Programmed {
 
 export class Ruleset {
   readonly #sets = new TrackedSets();
-  readonly #chains = new Tracker<string, ChainContent & { hash: string }>((a, b) => a.hash === b.hash);
-  readonly #baseNames: ReadonlySet<string>;
-  readonly #nodes = new Map<string, ChainNode>();
-  readonly #dirty = new Set<ChainNode>();
+  readonly #graph = new ChainGraph((id, used) => this.#setUse(id, used));
   readonly #lists = new Map<RuleListId, RuleList>();
-  /** Who must be rendered anew when a list, or the existence of an address set, changes. */
-  readonly #byList = new Map<RuleListId, Set<ChainNode>>();
-  readonly #bySet = new Map<SetId, Set<ChainNode>>();
-  readonly #addressSets = new AddressSets(this.#sets, (id) => this.#touch(this.#bySet.get(id)));
+  readonly #addressSets = new AddressSets(this.#sets, (id) => this.#graph.setChanged(id));
+  readonly #portSets = new PortSets(this.#sets, (id) => this.#graph.setChanged(portSetKey(id)));
   readonly #programmed = new Map<InterfaceName, Programmed>();
-  /** Chains the kernel cannot do, with the hash of what it refused: closed until they say something else. */
-  readonly #refused = new Map<string, string>();
+  readonly #hosts: HostEndpoints;
   readonly #poolNetworks = new Map<string, ReadonlySet<Cidr>>();
+  #settings: HostSettings;
   #tableExists = false;
 
-  constructor(options: BaseChainOptions) {
+  constructor(settings: HostSettings) {
+    this.#settings = settings;
+    this.#hosts = new HostEndpoints(this.#sets, this.#graph, (shape) => this.#shapeNode(shape));
     for (const set of fixedSets) this.#sets.wantSet(set);
-    const base = baseChains(options);
-    this.#baseNames = new Set(base.map(({ chain }) => chain.name));
-    for (const content of base) this.#wantChain(content);
+    this.#fix();
+  }
+
+  settings(settings: HostSettings): void {
+    if (JSON.stringify(settings) === JSON.stringify(this.#settings)) return;
+    this.#settings = settings;
+    this.#fix();
+    this.#graph.everythingChanged();
+  }
+
+  /** Whose host endpoint an interface is; "*" for all that are nobody's. */
+  hostEndpoints(endpoints: ReadonlyMap<string, HostEndpointEnforcement>): void {
+    if (this.#hosts.program(endpoints)) this.#fix();
   }
 
   addressSet(id: SetId, members: ReadonlySet<Cidr> | undefined): void {
@@ -75,10 +90,18 @@ export class Ruleset {
     this.#addressSets.change(id, added, removed);
   }
 
+  portSet(id: SetId, members: ReadonlySet<PortMember> | undefined): void {
+    this.#portSets.define(id, members);
+  }
+
+  portSetDelta(id: SetId, added: readonly PortMember[], removed: readonly PortMember[]): void {
+    this.#portSets.change(id, added, removed);
+  }
+
   ruleList(id: RuleListId, list: RuleList | undefined): void {
     if (list === undefined) this.#lists.delete(id);
     else this.#lists.set(id, list);
-    this.#touch(this.#byList.get(id));
+    this.#graph.listChanged(id);
   }
 
   /** What is enforced on an interface; undefined: it becomes unknown, and so closed. */
@@ -87,17 +110,20 @@ export class Ruleset {
     const after = endpoint === undefined ? undefined : this.#program(endpoint);
     if (after === undefined) this.#programmed.delete(name);
     else this.#programmed.set(name, after);
-    for (const chain of before?.chains ?? []) this.#release(chain);
-    const kept = new Set(after?.endpoint.addresses ?? []);
+    for (const chain of before?.chains ?? []) this.#graph.release(chain);
+    // A closed one may not send at all, and nobody but the host send to it: open connections end with it.
+    const [to, from, sources] = after?.chains ?? [];
+    const kept = new Set(to === undefined ? [] : endpoint?.addresses);
     for (const address of before?.endpoint.addresses ?? [])
       if (!kept.has(address)) this.#wantSource(name, address, false);
     for (const address of kept) this.#wantSource(name, address, true);
     const known = after === undefined ? undefined : { key: name };
-    this.#sets.wantElement(names.endpoints, name, known);
+    this.#sets.wantElement(names.endpoints, name, to === undefined ? undefined : known);
+    this.#sets.wantElement(names.closed, name, to === undefined ? known : undefined);
     const verdict = (chain: ChainNode | undefined): Verdict => (chain === undefined ? "drop" : { goto: chain.name });
-    const [to, from] = after?.chains ?? [];
     this.#sets.wantElement(names.toEndpoint, name, known && { ...known, verdict: verdict(to) });
     this.#sets.wantElement(names.fromEndpoint, name, known && { ...known, verdict: verdict(from) });
+    this.#sets.wantElement(names.spoofing, name, sources && known && { ...known, verdict: verdict(sources) });
   }
 
   natPools(pools: readonly { cidr: Cidr; natOutgoing: boolean }[]): void {
@@ -117,19 +143,18 @@ export class Ruleset {
 
   /** A read-back of our table, or undefined when there is none. @returns how many steps it makes necessary. */
   observed(readBack: TableReadBack | undefined): number {
-    this.#renderDirty();
+    this.#graph.renderDirty();
     this.#tableExists = readBack !== undefined;
     this.#sets.observed(readBack);
-    const chains = new Map<string, ChainContent & { hash: string }>();
+    const chains = new Map<string, HashedChain>();
     for (const [name, hash] of readBack?.chains ?? []) chains.set(name, { chain: { name }, rules: [], hash });
-    this.#chains.observed(chains);
+    this.#graph.tracker.observed(chains);
     return this.pendingCount;
   }
 
   get pendingCount(): number {
-    return (
-      this.#sets.pendingCount + this.#chains.pendingPuts.size + this.#chains.pendingRemovals.size + this.#dirty.size
-    );
+    const { pendingPuts, pendingRemovals } = this.#graph.tracker;
+    return this.#sets.pendingCount + pendingPuts.size + pendingRemovals.size + this.#graph.dirtyCount;
   }
 
   get tableExists(): boolean {
@@ -139,23 +164,23 @@ export class Ruleset {
   /** True when the difference cannot be walked in steps: the table has to be replaced as a whole (in one transaction). */
   get needsReplacement(): boolean {
     if (!this.#tableExists || this.#sets.conflict) return true;
-    for (const name of this.#chains.pendingPuts.keys()) if (this.#baseNames.has(name)) return true;
+    for (const name of this.#graph.tracker.pendingPuts.keys()) if (this.#graph.isFixed(name)) return true;
     return false;
   }
 
   /** @param sweep also remove what nobody wants; false while the store may not have told everything yet. */
   transaction(options: { sweep: boolean; replace: boolean }): Operation[] {
-    this.#renderDirty();
+    this.#graph.renderDirty();
     if (options.replace) return this.#everything();
     const { sets, removals, puts } = this.#sets.additions(options.sweep);
     const added: Operation[] = [];
     const rules: Operation[] = [];
-    for (const [name, { chain, rules: content }] of this.#chains.pendingPuts) {
-      if (this.#chains.actual(name) === undefined) added.push({ op: "add-chain", chain });
+    for (const [name, { chain, rules: content }] of this.#graph.tracker.pendingPuts) {
+      if (this.#graph.tracker.actual(name) === undefined) added.push({ op: "add-chain", chain });
       else rules.push({ op: "flush-chain", chain: name });
       rules.push(...ruleOperations(chain, content));
     }
-    const unwanted = options.sweep ? [...this.#chains.pendingRemovals] : [];
+    const unwanted = options.sweep ? [...this.#graph.tracker.pendingRemovals] : [];
     return [
       ...sets,
       ...added,
@@ -174,16 +199,17 @@ export class Ruleset {
     this.#tableExists = true;
     if (options.replace) {
       this.#sets.appliedEverything();
-      this.#chains.observed(new Map(this.#chains.allDesired));
+      this.#graph.tracker.observed(new Map(this.#graph.tracker.allDesired));
       return;
     }
     this.#sets.applied(options.sweep);
-    for (const [name, content] of [...this.#chains.pendingPuts]) this.#chains.applied(name, content);
-    if (options.sweep) for (const name of [...this.#chains.pendingRemovals]) this.#chains.applied(name, undefined);
+    for (const [name, content] of [...this.#graph.tracker.pendingPuts]) this.#graph.tracker.applied(name, content);
+    if (options.sweep)
+      for (const name of [...this.#graph.tracker.pendingRemovals]) this.#graph.tracker.applied(name, undefined);
   }
 
   #everything(): Operation[] {
-    const chains = [...this.#chains.allDesired.values()];
+    const chains = [...this.#graph.tracker.allDesired.values()];
     return [
       { op: "add-table" },
       { op: "delete-table" },
@@ -195,11 +221,29 @@ export class Ruleset {
     ];
   }
 
+  closeRefused(accepts: (chain: ChainSpec, rules: readonly RuleSpec[]) => boolean): string[] {
+    return this.#graph.closeRefused(accepts);
+  }
+
+  get refusedChains(): Iterable<string> {
+    return this.#graph.refused;
+  }
+
+  #fix(): void {
+    const { interfacePrefixes: prefixes } = this.#settings;
+    this.#graph.fix([
+      ...baseChains(this.#settings, this.#hosts.any),
+      ...(this.#hosts.any ? [...this.#hosts.dispatchChains(prefixes), ...failsafeChains(this.#settings)] : []),
+    ]);
+  }
+
   #program(endpoint: EndpointEnforcement): Programmed {
     // Closed: no chains, the dispatch maps drop, replies of open connections included.
     if (endpoint.problems.length > 0) return { endpoint, chains: [] };
-    const chains = (["inbound", "outbound"] as const).map((direction) => this.#shapeNode(endpoint, direction));
-    for (const chain of chains) this.#refer(chain);
+    const chains = (["inbound", "outbound"] as const).map((direction) => this.#shapeNode(shapeOf(endpoint, direction)));
+    const sources = endpoint.allowedSources ?? [];
+    if (sources.length > 0) chains.push(this.#sourcesNode(sources));
+    for (const chain of chains) this.#graph.refer(chain);
     return { endpoint, chains };
   }
 
@@ -209,12 +253,20 @@ export class Ruleset {
     this.#sets.wantElement(set, key, wanted ? { key } : undefined);
   }
 
+  #setUse(id: SetId, used: boolean): void {
+    const isPortSet = id.startsWith(portSetKey(""));
+    const name = isPortSet ? id.slice(portSetKey("").length) : id;
+    const sets = isPortSet ? this.#portSets : this.#addressSets;
+    if (used) sets.enterKernel(name);
+    else sets.leaveKernel(name);
+  }
+
   readonly #mayPass = (direction: PolicyDirection) => (id: RuleListId) =>
     this.#lists.get(id)?.[direction].some((rule) => rule.action === "pass") ?? false;
 
-  #shapeNode(endpoint: EndpointEnforcement, direction: PolicyDirection): ChainNode {
-    const shape = shapeOf(endpoint, direction);
-    return this.#node(
+  #shapeNode(shape: EndpointShape): ChainNode {
+    const { direction } = shape;
+    return this.#graph.node(
       shapeChain(shape),
       shape.tiers.flatMap((tier) => tier.lists),
       () => {
@@ -222,136 +274,59 @@ export class Ruleset {
         const reached = reachableFrom(shape, mayPass);
         const chains = [
           ...reached.lists.map((list) => this.#listNode(list, direction)),
-          ...reached.tiers.map((tier) =>
-            this.#node(tierShapeChain(direction, tier), tier.lists, () => ({
-              rules: tierRules(direction, tier, this.#mayPass(direction)),
-              chains: tier.lists.map((list) => this.#listNode(list, direction)),
-              sets: [],
-            })),
-          ),
+          ...reached.tiers.map((tier) => this.#tierNode(tier, direction)),
         ];
-        return { rules: endpointRules(shape, mayPass), chains, sets: [] };
+        return { rules: endpointRules(shape, this.#settings, mayPass), chains, sets: [] };
       },
     );
   }
 
+  #tierNode(tier: TierShape, direction: PolicyDirection): ChainNode {
+    return this.#graph.node(tierShapeChain(direction, tier), tier.lists, () => ({
+      rules: tierRules(direction, tier, this.#settings, this.#mayPass(direction)),
+      chains: tier.lists.map((list) => this.#listNode(list, direction)),
+      sets: [],
+    }));
+  }
+
   #listNode(id: RuleListId, direction: PolicyDirection): ChainNode {
-    return this.#node(ruleListChain(id, direction), [id], () => {
+    return this.#graph.node(ruleListChain(id, direction), [id], () => {
       const rules = this.#lists.get(id)?.[direction];
       if (rules === undefined) return { rules: [dropRule("unknown rule list")], chains: [], sets: [] };
-      const sets = [...setsUsed(rules)];
-      const missing = sets.some((set) => !this.#addressSets.has(set));
+      const [addressSets, portSets] = [[...setsUsed(rules)], [...portSetsUsed(rules)]];
+      const missing =
+        addressSets.some((set) => !this.#addressSets.has(set)) || portSets.some((set) => !this.#portSets.has(set));
       return {
-        rules: missing ? [dropRule("unknown address set")] : renderRules(rules, this.#addressSets.hasNetworks),
+        rules: missing
+          ? [dropRule("unknown address set")]
+          : renderRules(rules, this.#addressSets.hasNetworks, this.#settings),
         chains: [],
-        sets,
+        sets: [...addressSets, ...portSets.map(portSetKey)],
       };
     });
   }
 
-  #node(name: string, dependsOn: readonly RuleListId[], render: ChainNode["render"]): ChainNode {
-    const existing = this.#nodes.get(name);
-    return existing ?? { name, references: 0, chains: [], sets: [], render, dependsOn };
-  }
-
-  #refer(node: ChainNode): void {
-    if (node.references++ > 0) return;
-    this.#nodes.set(node.name, node);
-    for (const list of node.dependsOn) addTo(this.#byList, list, node);
-    this.#render(node);
-  }
-
-  #release(node: ChainNode): void {
-    if (--node.references > 0) return;
-    this.#nodes.delete(node.name);
-    this.#dirty.delete(node);
-    for (const list of node.dependsOn) deleteFrom(this.#byList, list, node);
-    this.#chains.want(node.name, undefined);
-    this.#refused.delete(node.name);
-    this.#setReferencesOf(node, [], []);
-  }
-
-  /** Renders now; what it refers to comes before what it no longer refers to goes, so that shared chains stay. */
-  #render(node: ChainNode): void {
-    this.#dirty.delete(node);
-    const { rules, chains, sets } = node.render();
-    this.#setReferencesOf(node, chains, sets);
-    this.#wantChain({ chain: { name: node.name }, rules });
-  }
-
-  #setReferencesOf(node: ChainNode, chains: readonly ChainNode[], sets: readonly SetId[]): void {
-    // The same list may be named twice, and be new: one node for both.
-    const unique = [...new Map(chains.map((chain) => [chain.name, chain])).values()];
-    const [chainsBefore, setsBefore] = [node.chains, node.sets];
-    node.chains = unique;
-    node.sets = sets;
-    for (const [at, chain] of unique.entries()) {
-      // Referring to one may have brought another into being under the name of a later one.
-      const known = this.#nodes.get(chain.name) ?? chain;
-      unique[at] = known;
-      this.#refer(known);
-    }
-    for (const set of sets) this.#referSet(set, node);
-    for (const chain of chainsBefore) this.#release(chain);
-    for (const set of setsBefore) if (!sets.includes(set)) this.#releaseSet(set, node);
-  }
-
-  #referSet(id: SetId, node: ChainNode): void {
-    addTo(this.#bySet, id, node);
-    this.#addressSets.enterKernel(id);
-  }
-
-  #releaseSet(id: SetId, node: ChainNode): void {
-    deleteFrom(this.#bySet, id, node);
-    if (!this.#bySet.has(id)) this.#addressSets.leaveKernel(id);
-  }
-
-  /**
-   * Finds the chains of endpoints that make the kernel refuse the transaction, and closes them, so that one of them does
-   * not hold up all others. @returns the names of those found now.
-   */
-  closeRefused(accepts: (chain: ChainSpec, rules: readonly RuleSpec[]) => boolean): string[] {
-    const found: string[] = [];
-    for (const [name, { hash, ...content }] of [...this.#chains.pendingPuts]) {
-      if (this.#baseNames.has(name) || accepts(content.chain, content.rules)) continue;
-      this.#refused.set(name, hash);
-      this.#wantChain(content);
-      found.push(name);
-    }
-    return found;
-  }
-
-  /** Chains that drop because the kernel cannot do what they should say. */
-  get refusedChains(): Iterable<string> {
-    return this.#refused.keys();
-  }
-
-  #wantChain(wanted: ChainContent): void {
-    const { name } = wanted.chain;
-    const wantedHash = chainHash(wanted.chain, wanted.rules);
-    const closed = this.#refused.get(name) === wantedHash;
-    if (!closed) this.#refused.delete(name);
-    const content = closed ? { ...wanted, rules: [dropRule("the kernel cannot do this")] } : wanted;
-    const hash = chainHash(content.chain, content.rules);
-    this.#chains.want(content.chain.name, { ...content, hash });
-  }
-
-  #touch(nodes: ReadonlySet<ChainNode> | undefined): void {
-    for (const node of nodes ?? []) this.#dirty.add(node);
-  }
-
-  #renderDirty(): void {
-    for (const node of [...this.#dirty]) if (this.#dirty.has(node)) this.#render(node);
+  #sourcesNode(networks: readonly Cidr[]): ChainNode {
+    return this.#graph.node(sourcesChain(JSON.stringify(networks)), [], () => ({
+      rules: [...sourceRules(networks), dropRule("forged source")],
+      chains: [],
+      sets: [],
+    }));
   }
 }
 
-function addTo<Key, Value>(map: Map<Key, Set<Value>>, key: Key, value: Value): void {
-  const values = map.get(key) ?? new Set<Value>();
-  map.set(key, values.add(value));
+/** Address sets and port sets may have the same name. */
+function portSetKey(id: SetId): SetId {
+  return `port:${id}`;
 }
 
-function deleteFrom<Key, Value>(map: Map<Key, Set<Value>>, key: Key, value: Value): void {
-  const values = map.get(key);
-  values?.delete(value);
-  if (values?.size === 0) map.delete(key);
+function sourceRules(networks: readonly Cidr[]): RuleSpec[] {
+  return ([4, 6] as const).flatMap((family): RuleSpec[] => {
+    const own = networks.filter((network) => ipFamily(network) === family);
+    if (own.length === 0) return [];
+    const match: Match = own.some((network) => prefixLength(network) === 0)
+      ? { match: "family", family }
+      : { match: "address", side: "source", family, networks: own };
+    return [{ matches: [match], actions: [{ do: "accept" }] }];
+  });
 }

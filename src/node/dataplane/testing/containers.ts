@@ -103,6 +103,36 @@ export async function serveTcp(namespace: TestNamespace, port: number): Promise<
   await eventually(`port ${port} listens`, () => namespace.must("ss", "-Hltn", `sport = :${port}`).trim() !== "");
 }
 
+/** A server that sends back what it gets. */
+export async function serveEcho(namespace: TestNamespace, port: number): Promise<void> {
+  namespace.start("busybox", "nc", "-ll", "-p", String(port), "-e", "/bin/cat");
+  await eventually(`port ${port} listens`, () => namespace.must("ss", "-Hltn", `sport = :${port}`).trim() !== "");
+}
+
+/** A connection to an echo server, open until the namespace goes. */
+export function openConnection(from: TestNamespace, to: string, port: number) {
+  const child = from.start("nc", to, String(port));
+  const stdin = child.stdin;
+  if (stdin === undefined || typeof stdin === "number") throw new Error("the client has an input");
+  let output = "";
+  void (async () => {
+    for await (const chunk of child.stdout as ReadableStream<Uint8Array>) output += Buffer.from(chunk).toString();
+  })();
+  let said = 0;
+  return {
+    /** Whether an answer comes, within a time. */
+    async talks(timeoutMs = 3_000): Promise<boolean> {
+      const line = `line ${++said}\n`;
+      stdin.write(line);
+      stdin.flush();
+      return eventually("an answer comes", () => output.includes(line), timeoutMs).then(
+        () => true,
+        () => false,
+      );
+    },
+  };
+}
+
 export function connectsTcp(from: TestNamespace, to: string, port: number): boolean {
   return from.run(["nc", "-w", "1", to, String(port)], { timeoutMs: 3_000 }).stdout.includes("hello");
 }
