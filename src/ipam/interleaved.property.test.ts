@@ -4,30 +4,20 @@
  * once all have gone, everything can be mended and counts as it should.
  */
 
-import { expect, test } from "bun:test";
+import { test } from "bun:test";
 import fc from "fast-check";
 import { type IpAddress, parseCidr } from "../base/addresses.ts";
 import { type Clock, TestClock } from "../base/clock.ts";
 import { OperationError } from "../base/errors.ts";
 import { newIpPool } from "../model/ip-pool.ts";
-import { allocationsOf, decodeAffinity, decodeBlock, decodeHandle, ownerHost } from "../model/ipam-documents.ts";
-import {
-  blocksPrefix,
-  handleKey,
-  handlesPrefix,
-  ipamConfigKey,
-  ipamPrefix,
-  ipPoolKey,
-  nodeKey,
-  parseAffinityKey,
-  parseHandleKey,
-} from "../model/keys.ts";
+import { ipamConfigKey, ipPoolKey, nodeKey } from "../model/keys.ts";
 import { newNode } from "../model/node.ts";
 import { encode } from "../model/resource.ts";
 import { openSqliteStore } from "../store/sqlite-store.ts";
 import type { Store } from "../store/store.ts";
 import { Ipam } from "./ipam.ts";
 import { impatientClock } from "./testing/impatient-clock.ts";
+import { checkPlan, type Held, mendPlan } from "./testing/plan-checks.ts";
 import { StepwiseWriter } from "./testing/stepwise-writer.ts";
 import { Turnstile } from "./testing/turnstile.ts";
 
@@ -123,12 +113,10 @@ async function run(
       }),
     ),
   );
-  await check(store, held);
+  await checkPlan(store, held);
   await clock.advance(120_000);
-  await mend(store, impatient, family);
+  await mendPlan(store, new Ipam({ store, clock: impatient }), hosts, family);
 }
-
-type Held = Map<string, readonly IpAddress[]>;
 
 function gain(held: Held, handle: string, addresses: readonly IpAddress[]): void {
   held.set(handle, [...(held.get(handle) ?? []), ...addresses]);
@@ -223,63 +211,4 @@ async function actAsOurs(
 
 function unlessDead(error: unknown): void {
   if (error instanceof Died) throw error;
-}
-
-/** What holds at every moment, whoever has died. */
-async function check(store: Store, held: Held): Promise<void> {
-  const all = [...held.values()].flat();
-  expect(new Set(all).size).toBe(all.length);
-  const counted = new Map<string, number>();
-  for (const { key, value } of (await store.list(handlesPrefix)).kvs) {
-    for (const [cidr, count] of decodeHandle(value)) counted.set(`${parseHandleKey(key)} ${cidr}`, count);
-  }
-  const affinities = new Set(
-    (await store.list(`${ipamPrefix}host/`)).kvs.map(({ key }) => {
-      const affinity = parseAffinityKey(key);
-      return `${affinity?.host} ${affinity?.cidr}`;
-    }),
-  );
-  const truth = new Map<string, number>();
-  const holders = new Map<string, string>();
-  for (const { value } of (await store.list(blocksPrefix)).kvs) {
-    const block = decodeBlock(value);
-    const taken = block.allocations.flatMap((index, ordinal) => (index === undefined ? [] : [ordinal]));
-    const raw = JSON.parse(value) as { unallocated: number[] };
-    expect([...raw.unallocated, ...taken].sort((a, b) => a - b)).toEqual([...block.allocations.keys()]);
-    if (ownerHost(block) !== undefined) expect(affinities).toContain(`${ownerHost(block)} ${block.cidr}`);
-    for (const { handle = "", address } of allocationsOf(block)) {
-      truth.set(`${handle} ${block.cidr}`, (truth.get(`${handle} ${block.cidr}`) ?? 0) + 1);
-      holders.set(address, handle);
-    }
-  }
-  for (const [handle, addresses] of held) for (const address of addresses) expect(holders.get(address)).toBe(handle);
-  for (const [which, count] of truth) expect(counted.get(which) ?? 0).toBeGreaterThanOrEqual(count);
-}
-
-/** Nobody writes any more: counts are set right, addresses of the dead are freed, and each host's next one mends its blocks. */
-async function mend(store: Store, clock: Clock, family: 4 | 6): Promise<void> {
-  const ipam = new Ipam({ store, clock });
-  for (const { key } of (await store.list(handlesPrefix)).kvs) {
-    const handle = parseHandleKey(key) ?? "";
-    const revision = (await store.get(handleKey(handle)))?.modRevision ?? 0;
-    await ipam.recountHandle(handle, revision, []);
-    const held = (await ipam.listHeld()).filter((one) => one.handle === handle).map(({ address }) => address);
-    expect([...(await ipam.addressesOfHandle(handle))].sort()).toEqual(held.sort());
-    await ipam.releaseByHandle(handle);
-  }
-  expect((await store.list(handlesPrefix)).kvs).toEqual([]);
-  expect(await ipam.listHeld()).toEqual([]);
-  for (const host of hosts) {
-    await ipam.assignAddress({ host, family, handle: host });
-    await ipam.releaseByHandle(host);
-  }
-  const affinities = (await store.list(`${ipamPrefix}host/`)).kvs.map(({ key, value }) => {
-    const affinity = parseAffinityKey(key);
-    return `${affinity?.host} ${affinity?.cidr} ${decodeAffinity(value)}`;
-  });
-  const owned = (await store.list(blocksPrefix)).kvs.flatMap(({ value }) => {
-    const block = decodeBlock(value);
-    return ownerHost(block) === undefined ? [] : [`${ownerHost(block)} ${block.cidr} confirmed`];
-  });
-  expect(affinities.sort()).toEqual(owned.sort());
 }

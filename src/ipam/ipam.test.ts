@@ -9,7 +9,7 @@ import { newBlock } from "./block-allocation.ts";
 import { Ipam } from "./ipam.ts";
 import { onlyBlock, plan, putPool, putReservation, refusal } from "./testing/ipam-plan.ts";
 
-test("the first address of a host brings block, confirmed affinity, handle and configuration", async () => {
+test("51: the first address of a host brings block, confirmed affinity, handle and configuration", async () => {
   await using at = await plan();
   const address = await at.assign("h1", { handle: "first", attributes: { type: "test" } });
   const block = await onlyBlock(at.store);
@@ -26,7 +26,7 @@ test("the first address of a host brings block, confirmed affinity, handle and c
   });
 });
 
-test("a released address goes to the tail of the queue and its handle is gone", async () => {
+test("52: a released address goes to the tail of the queue and its handle is gone", async () => {
   await using at = await plan();
   const first = await at.assign("h1", { handle: "a" });
   expect(await at.ipam.releaseByHandle("a")).toEqual([first as IpAddress]);
@@ -38,13 +38,13 @@ test("a released address goes to the tail of the queue and its handle is gone", 
   expect(await at.assign("h1")).not.toBe(first);
 });
 
-test("a host that is unknown gets nothing and nothing is written", async () => {
+test("50: a host that is unknown gets nothing and nothing is written", async () => {
   await using at = await plan();
   expect(await refusal(at.assign("ghost"))).toBe("IPAM_HOST_UNKNOWN");
   expect((await at.store.list("/calico/ipam/")).kvs).toEqual([]);
 });
 
-test("a full block is followed by a new one, the last pool's end by borrowing, then by exhaustion", async () => {
+test("53, 54: a full block is followed by a new one, the last pool's end by borrowing, then by exhaustion", async () => {
   await using at = await plan(["10.0.0.0/27"]);
   const own = await Promise.all(Array.from({ length: 17 }, () => at.assign("h1")));
   expect((await at.store.list(blocksPrefix)).kvs).toHaveLength(2);
@@ -54,7 +54,7 @@ test("a full block is followed by a new one, the last pool's end by borrowing, t
   expect(await refusal(at.assign("h2"))).toBe("IPAM_POOL_EXHAUSTED");
 });
 
-test("strict affinity does not borrow and does not give addresses of others' blocks", async () => {
+test("54: strict affinity does not borrow and does not give addresses of others' blocks", async () => {
   await using at = await plan(["10.0.0.0/28"]);
   await at.store.put(ipamConfigKey, '{"strict_affinity":true,"auto_allocate_blocks":true}');
   await at.assign("h1");
@@ -62,7 +62,7 @@ test("strict affinity does not borrow and does not give addresses of others' blo
   expect(await refusal(at.assign("h2", { address: parseIpAddress("10.0.0.9") }))).toBe("IPAM_ADDRESS_OF_OTHER_HOST");
 });
 
-test("an empty block of another host changes its owner a minute after its claim", async () => {
+test("55: an empty block of another host changes its owner a minute after its claim", async () => {
   await using at = await plan(["10.0.0.0/28"]);
   const kept = await at.assign("h1", { handle: "a" });
   await at.ipam.releaseByHandle("a");
@@ -77,7 +77,7 @@ test("an empty block of another host changes its owner a minute after its claim"
   expect(kept).toBe("10.0.0.0");
 });
 
-test("the limit of blocks per host holds", async () => {
+test("53: the limit of blocks per host holds", async () => {
   await using at = await plan();
   await at.store.put(ipamConfigKey, '{"strict_affinity":true,"auto_allocate_blocks":true,"maxBlocksPerHost":1}');
   await Promise.all(Array.from({ length: 16 }, () => at.assign("h1")));
@@ -98,7 +98,7 @@ const given: readonly [name: string, request: Record<string, unknown>, answer: s
   ["a use no pool has", { use: "Tunnel", pools: ["10.3.0.0/24"] }, "IPAM_NO_POOL"],
 ];
 for (const [name, request, answer] of given) {
-  test(`asked for ${name}: ${answer}`, async () => {
+  test(`58: asked for ${name}: ${answer}`, async () => {
     await using at = await plan();
     await putPool(at.store, "disabled", "10.1.0.0/24", { disabled: true });
     await putPool(at.store, "manual", "10.2.0.0/24", { assignmentMode: "Manual" });
@@ -109,14 +109,14 @@ for (const [name, request, answer] of given) {
   });
 }
 
-test("automatic assignment leaves reserved addresses where they are in the queue", async () => {
+test("60: automatic assignment leaves reserved addresses where they are in the queue", async () => {
   await using at = await plan(["10.0.0.0/28"]);
   await putReservation(at.store, "10.0.0.0/31");
   expect(await at.assign("h1")).toBe("10.0.0.2");
   expect((await onlyBlock(at.store)).unallocated.slice(0, 3)).toEqual([0, 1, 3]);
 });
 
-test("a pool is used by the hosts its selector names, and its empty blocks are given back by the others", async () => {
+test("62: a pool is used by the hosts its selector names, and its empty blocks are given back by the others", async () => {
   await using at = await plan(["10.0.0.0/24"]);
   await at.assign("h1", { handle: "a" });
   await at.ipam.releaseByHandle("a");
@@ -184,7 +184,7 @@ test("one handle may hold an address of each family and releases both", async ()
   expect(await at.ipam.listOwn("h1")).toEqual([]);
 });
 
-test("a release is refused to others than the owner, and for another allocation of the address", async () => {
+test("59: a release is refused to others than the owner, and for another allocation of the address", async () => {
   await using at = await plan();
   const address = (await at.assign("h1", { handle: "mine" })) as IpAddress;
   const sequence = (await at.ipam.lookup(address))?.sequence ?? 0n;
@@ -248,7 +248,7 @@ const halfDone: readonly [
   ["an affinity to a block without owner", "", "orphan"],
 ];
 for (const [name, affinity, block] of halfDone) {
-  test(`${name}, left by a crash, is mended by the next assignment`, async () => {
+  test(`57: ${name}, left by a crash, is mended by the next assignment`, async () => {
     await using at = await plan(["10.0.0.0/28"]);
     const cidr = parseCidr("10.0.0.0/28");
     if (affinity !== undefined) await at.store.put(affinityKey("h1", cidr), affinity);
@@ -272,7 +272,7 @@ test("a block nobody can read is left alone and nothing is given from its range"
   expect(await refusal(at.assign("h1", { address: parseIpAddress("10.0.0.1") }))).toBe("IPAM_CORRUPT");
 });
 
-test("a host that leaves gives back empty blocks and leaves those in use without owner", async () => {
+test("63: a host that leaves gives back empty blocks and leaves those in use without owner", async () => {
   await using at = await plan(["10.0.0.0/24"]);
   const kept = await at.assign("h1", { address: parseIpAddress("10.0.0.1"), handle: "kept" });
   await at.assign("h1", { address: parseIpAddress("10.0.0.17"), handle: "gone" });
