@@ -29,6 +29,10 @@ const roles: Readonly<Record<string, RoleEntry>> = {
   agent: { summary: "the cluster agent: runs tasks in containers on this host", load: () => import("./cli/agent.ts") },
   marathon: { summary: "applications: Marathon's REST API and web page", load: () => import("./cli/marathon.ts") },
   calicoctl: { summary: "Calico's command line", load: () => import("./cli/calicoctl.ts") },
+  explain: {
+    summary: "why a connection passes or not, and whether the kernel agrees",
+    load: () => import("./cli/explain.ts"),
+  },
   start: {
     summary: "brings up a demo cluster and walks through the main job (npm start)",
     load: () => import("./cli/start.ts"),

@@ -12,12 +12,16 @@ import { describeError, OperationError } from "../base/errors.ts";
 import type { Log } from "../base/log.ts";
 import { TaskScope } from "../base/task-scope.ts";
 import type { Pool } from "../model/ip-pool.ts";
+import { check } from "../model/resource.ts";
 import { PolicyCalculator } from "../policy/policy-calculator.ts";
 import type { Store } from "../store/store.ts";
 import { type HostIdentity, initializeCluster } from "./cluster-initialization.ts";
 import { ClusterView } from "./cluster-view.ts";
 import { Dataplane } from "./dataplane/dataplane.ts";
 import { Enforcement } from "./enforcement.ts";
+import { answerRequests } from "./explain/explain-channel.ts";
+import { type KernelAnswer, KernelQuestion } from "./explain/kernel-answer.ts";
+import { askLocalKernel } from "./explain/local-kernel.ts";
 import { HealthBoard } from "./health-board.ts";
 import { HealthServer } from "./health-server.ts";
 import { NodeApi } from "./node-api.ts";
@@ -155,9 +159,23 @@ export class NodeAgent implements AsyncDisposable {
       lastApplyMs: this.dataplane.lastApplyTimings,
       unreachableBlocks: Object.fromEntries(this.dataplane.unreachableBlocks),
     }));
+    this.api.addQuestion("/v1/explain", (body) => this.#explain(check(KernelQuestion, body, "question")));
+    this.#scope.run("explain", (signal) =>
+      answerRequests({ ...this.#options, host: host.name, answer: (question) => this.#explain(question) }, signal),
+    );
     this.#scope.run("initialization", (signal) => this.#initialize(signal));
     this.#scope.run("watch", (signal) => this.#enforcement.watch(signal));
     this.#scope.run("converge", (signal) => this.#enforcement.converge(signal));
+  }
+
+  /** What this host's kernel does with a packet, and whether this node is up to date. */
+  #explain(question: KernelQuestion): KernelAnswer {
+    const { ready, components } = this.health.summary();
+    const notReady = Object.entries(components).flatMap(([name, state]) =>
+      state.ready ? [] : [`${name}: ${state.detail}`],
+    );
+    const node = { ready, notReady, revision: this.#enforcement.revision };
+    return { ...askLocalKernel(this.#options.host.name, question), node };
   }
 
   async #initialize(signal: AbortSignal): Promise<void> {

@@ -86,6 +86,11 @@ export class Enforcement {
     return this.#watched.inSync;
   }
 
+  /** Up to which revision of the store this host has been told. */
+  get revision(): number {
+    return this.#watched.revision;
+  }
+
   async watch(signal: AbortSignal): Promise<void> {
     await this.#watched.run(signal);
   }

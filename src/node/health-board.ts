@@ -40,7 +40,12 @@ export class HealthBoard {
     component.reportedAtMs = this.#clock.monotonicMs();
   }
 
-  summary(): { readonly live: boolean; readonly ready: boolean; readonly table: string; readonly components: object } {
+  summary(): {
+    readonly live: boolean;
+    readonly ready: boolean;
+    readonly table: string;
+    readonly components: Readonly<Record<string, ComponentState>>;
+  } {
     const rows = [["COMPONENT", "TIMEOUT", "LIVENESS", "READINESS", "DETAIL"]];
     const components: Record<string, ComponentState> = {};
     let live = true;

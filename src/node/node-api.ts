@@ -4,13 +4,18 @@
  */
 import { chmodSync, mkdirSync, rmSync } from "node:fs";
 import { dirname } from "node:path";
-import { describeError } from "../base/errors.ts";
+import { BadInput, describeError } from "../base/errors.ts";
 
 export type StatusSection = () => object;
+/** Answers a JSON document with one; BadInput is the asker's fault. */
+export type QuestionHandler = (body: unknown) => object;
+
+const bodyBytesMax = 64 * 1024;
 
 export class NodeApi implements AsyncDisposable {
   readonly #socketPath: string;
   readonly #sections = new Map<string, StatusSection>();
+  readonly #questions = new Map<string, QuestionHandler>();
   readonly #server: ReturnType<typeof Bun.serve>;
 
   private constructor(socketPath: string) {
@@ -19,6 +24,7 @@ export class NodeApi implements AsyncDisposable {
     rmSync(socketPath, { force: true });
     this.#server = Bun.serve({
       unix: socketPath,
+      maxRequestBodySize: bodyBytesMax,
       fetch: (request) => this.#serve(request),
       error: (error) => Response.json({ message: describeError(error) }, { status: 500 }),
     });
@@ -34,15 +40,38 @@ export class NodeApi implements AsyncDisposable {
     this.#sections.set(name, section);
   }
 
+  /** Adds a path that answers a POST. */
+  addQuestion(path: string, handler: QuestionHandler): void {
+    this.#questions.set(path, handler);
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     rmSync(this.#socketPath, { force: true });
     await this.#server.stop(true);
   }
 
-  #serve(request: Request): Response {
+  async #serve(request: Request): Promise<Response> {
     const { pathname } = new URL(request.url);
+    const question = this.#questions.get(pathname);
+    if (question !== undefined) return await answered(question, request);
     if (pathname !== "/v1/status") return Response.json({ message: `no such path: ${pathname}` }, { status: 404 });
     if (request.method !== "GET") return Response.json({ message: "GET only" }, { status: 405 });
     return Response.json(Object.fromEntries([...this.#sections].map(([name, section]) => [name, section()])));
+  }
+}
+
+async function answered(question: QuestionHandler, request: Request): Promise<Response> {
+  if (request.method !== "POST") return Response.json({ message: "POST only" }, { status: 405 });
+  let body: unknown;
+  try {
+    body = await request.json();
+  } catch {
+    return Response.json({ message: "the body is no JSON document" }, { status: 400 });
+  }
+  try {
+    return Response.json(question(body));
+  } catch (error) {
+    if (!(error instanceof BadInput)) throw error;
+    return Response.json({ message: describeError(error) }, { status: 400 });
   }
 }

@@ -6,6 +6,9 @@
 import { CString, dlopen, ptr } from "bun:ffi";
 import { OperationError } from "../../base/errors.ts";
 
+/** NFT_CTX_OUTPUT_STATELESS, _HANDLE, _JSON, _NUMERIC_PROTO, _NUMERIC_PRIO, _NUMERIC_SYMBOL (libnftables.h). */
+const jsonOutput = (1 << 2) | (1 << 3) | (1 << 4) | (1 << 7) | (1 << 8) | (1 << 9);
+
 type Library = ReturnType<typeof load>;
 let library: Library | undefined;
 
@@ -14,6 +17,8 @@ function load() {
     nft_ctx_new: { args: ["u32"], returns: "ptr" },
     nft_ctx_free: { args: ["ptr"], returns: "void" },
     nft_ctx_set_dry_run: { args: ["ptr", "bool"], returns: "void" },
+    nft_ctx_output_get_flags: { args: ["ptr"], returns: "u32" },
+    nft_ctx_output_set_flags: { args: ["ptr", "u32"], returns: "void" },
     nft_ctx_buffer_output: { args: ["ptr"], returns: "i32" },
     nft_ctx_buffer_error: { args: ["ptr"], returns: "i32" },
     nft_ctx_get_output_buffer: { args: ["ptr"], returns: "ptr" },
@@ -72,6 +77,17 @@ export class Libnftables implements Disposable {
       throw error;
     } finally {
       this.#symbols.nft_ctx_set_dry_run(this.#context, false);
+    }
+  }
+
+  /** What a list command answers, as libnftables-json(5) with numbers instead of names of protocols and types. */
+  list(command: string): unknown {
+    const before = this.#symbols.nft_ctx_output_get_flags(this.#context);
+    this.#symbols.nft_ctx_output_set_flags(this.#context, jsonOutput);
+    try {
+      return JSON.parse(this.run(command));
+    } finally {
+      this.#symbols.nft_ctx_output_set_flags(this.#context, before);
     }
   }
 

@@ -1,0 +1,118 @@
+/** What this host's kernel does with a packet: the hooks it meets, and the links and routes it needs. Pure. */
+import { type Cidr, type IpAddress, prefixLength } from "../../base/addresses.ts";
+import { type RouteEntry, routeFor } from "../../kernel/all-routes.ts";
+import type { Link } from "../../kernel/links.ts";
+import type { ListedTable } from "../../kernel/nftables/table-listing.ts";
+import type { Packet } from "../../policy/explain/packet.ts";
+import { tableName } from "../dataplane/chain-names.ts";
+import { type HookOutcome, NotUnderstood, type PacketAtHook, Passage } from "./interpreter.ts";
+import type { KernelAnswer, KernelQuestion } from "./kernel-answer.ts";
+
+/** Read at one moment. */
+export interface KernelPicture {
+  /** Undefined: there is no table of ours. */
+  readonly table: ListedTable | undefined;
+  readonly links: readonly Link[];
+  /** The main table. */
+  readonly routes: readonly RouteEntry[];
+}
+
+/** Stands for an interface that is no endpoint's and that nothing tells the name of. */
+const elsewhere = "(elsewhere)";
+
+export function kernelVerdict(
+  host: string,
+  { packet: asked, from, to }: KernelQuestion,
+  picture: KernelPicture,
+): KernelAnswer {
+  const packet = asked as Packet; // addresses were checked when the question was read
+  const answer = (
+    verdict: KernelAnswer["verdict"],
+    reason: string,
+    hooks: readonly HookOutcome[],
+    faults: readonly string[],
+  ) => ({
+    host,
+    verdict,
+    reason,
+    hooks: hooks.map((hook) => ({ ...hook, steps: [...hook.steps] })),
+    faults: [...faults],
+  });
+  const { table } = picture;
+  if (table === undefined) return answer("allow", `there is no table "${tableName}": nothing is filtered`, [], []);
+  const inInterface = nameOf(from, packet.source, picture);
+  const outInterface = nameOf(to, packet.destination, picture);
+  const hooks: HookOutcome[] = [];
+  const faults = faultsOf(packet, from, to, picture);
+  const passage = new Passage(table, packet);
+  try {
+    for (const hook of hooksOf(from, to)) {
+      const isOut = hook === "forward" || hook === "output";
+      const at: PacketAtHook = {
+        hook,
+        inInterface: hook === "output" ? "" : inInterface,
+        outInterface: isOut ? outInterface : "",
+      };
+      const outcome = passage.hook(at);
+      hooks.push(outcome);
+      if (outcome.verdict === "drop") {
+        const last = outcome.steps.at(-1);
+        const comment = last?.comment ? ` (${last.comment})` : "";
+        return answer("deny", `dropped at ${hook}: chain ${last?.chain}, rule ${last?.rule}${comment}`, hooks, faults);
+      }
+    }
+  } catch (error) {
+    if (!(error instanceof NotUnderstood)) throw error;
+    return answer("unknown", `the table holds what explain does not understand: ${error.message}`, hooks, faults);
+  }
+  const [fault] = faults;
+  if (fault !== undefined) return answer("deny", fault, hooks, faults);
+  const last = hooks.flatMap(({ steps }) => steps).findLast(({ did }) => did.startsWith("accept"));
+  const accepted = last === undefined ? "nothing drops it" : `accepted by chain ${last.chain}, rule ${last.rule}`;
+  return answer("allow", accepted, hooks, faults);
+}
+
+type Place = KernelQuestion["from"] | KernelQuestion["to"];
+
+function hooksOf(from: Place, to: Place): readonly PacketAtHook["hook"][] {
+  if (from === "this host") return ["output"];
+  return to === "this host" ? ["prerouting", "input"] : ["prerouting", "forward"];
+}
+
+/** An endpoint's interface as named; for the rest of the world the one its address is routed by. */
+function nameOf(place: Place, address: IpAddress, { links, routes }: KernelPicture): string {
+  if (typeof place !== "string") return place.interfaceName;
+  if (place === "this host") return "";
+  const index = routeFor(routes, address)?.interfaceIndex;
+  return links.find((link) => link.index === index)?.name ?? elsewhere;
+}
+
+function faultsOf(
+  packet: Packet,
+  from: KernelQuestion["from"],
+  to: KernelQuestion["to"],
+  { links, routes }: KernelPicture,
+): readonly string[] {
+  const faults: string[] = [];
+  for (const place of [from, to]) {
+    if (typeof place === "string") continue;
+    const link = links.find(({ name }) => name === place.interfaceName);
+    if (link === undefined) faults.push(`there is no interface ${place.interfaceName}`);
+    else if (!link.up) faults.push(`interface ${place.interfaceName} is down`);
+  }
+  if (to === "this host" || to === "nowhere") return faults;
+  const { destination } = packet;
+  const route = routeFor(routes, destination);
+  if (route === undefined) return [...faults, `there is no route to ${destination}`];
+  if (route.kind === "nowhere") return [...faults, `the route to ${destination} leads nowhere (a blackhole)`];
+  const name = links.find(({ index }) => index === route.interfaceIndex)?.name ?? "another interface";
+  if (typeof to !== "string") {
+    if (route.kind !== "link" || name !== to.interfaceName)
+      faults.push(`the route to ${destination} leads to ${name}, not to ${to.interfaceName}`);
+  } else if (route.kind === "link" && prefixLength(route.destination) === wholeAddress(route.destination)) {
+    faults.push(`the route to ${destination} leads to ${name} on this host`);
+  }
+  return faults;
+}
+
+const wholeAddress = (cidr: Cidr) => (cidr.includes(":") ? 128 : 32);

@@ -1,0 +1,245 @@
+/**
+ * A packet's way through the cluster as the resources have it: source check and outbound policy at the sender, the route,
+ * inbound policy at the receiver, and what may stop it besides policy.
+ */
+import { cidrContains, type IpAddress } from "../../base/addresses.ts";
+import {
+  addressOfHost,
+  type ClusterModel,
+  hostWithAddress,
+  type ModelEndpoint,
+  placeOf,
+  poolOf,
+  settingsOf,
+} from "./cluster-model.ts";
+import { closed, type DirectionTrace, traceDirection } from "./direction.ts";
+import type { Packet } from "./packet.ts";
+
+export type Party =
+  | { readonly kind: "endpoint"; readonly address: IpAddress; readonly endpoint: ModelEndpoint }
+  /** A machine that runs `margay node`. */
+  | { readonly kind: "host"; readonly address: IpAddress; readonly host: string }
+  | { readonly kind: "outside"; readonly address: IpAddress };
+
+/** What one host must decide about the packet. */
+export interface HostPart {
+  readonly host: string;
+  readonly verdict: "allow" | "deny";
+  readonly packet: Packet;
+  /** Where the packet comes from and goes to, seen from this host. */
+  readonly from: "this host" | "elsewhere" | { readonly interfaceName: string };
+  readonly to: "this host" | "elsewhere" | "nowhere" | { readonly interfaceName: string };
+  readonly outbound?: DirectionTrace;
+  readonly inbound?: DirectionTrace;
+  /** Fixed rules that decide without policy. */
+  readonly fixed?: string;
+}
+
+export interface ModelFlow {
+  readonly verdict: "allowed" | "denied" | "unreachable";
+  /** One sentence. */
+  readonly reason: string;
+  readonly hosts: readonly HostPart[];
+  /** What a reader should know besides. */
+  readonly notes: readonly string[];
+}
+
+const gatewayAddress = "169.254.1.1";
+const protocolIpip = 4;
+const protocolUdp = 17;
+const vxlanPort = 4789;
+
+export function explainFlow(model: ClusterModel, from: Party, to: Party, packet: Packet): ModelFlow {
+  const notes = [...addressNotes(model, "from", from), ...addressNotes(model, "to", to)];
+  const involved = [from, to].flatMap((party) =>
+    party.kind === "endpoint" ? [party.endpoint.host] : party.kind === "host" ? [party.host] : [],
+  );
+  for (const host of new Set(involved))
+    if (model.hostsWithHostEndpoints.has(host))
+      notes.push(`${host} has host endpoints; what their policies say is not derived here, only read from its kernel`);
+  const hosts: HostPart[] = [];
+  const stop = (verdict: ModelFlow["verdict"], reason: string): ModelFlow => ({ verdict, reason, hosts, notes });
+
+  if (from.kind === "endpoint" && packet.source === packet.destination)
+    return stop("allowed", "an endpoint reaches its own address without leaving its container");
+  if (from.kind !== "endpoint" && to.kind !== "endpoint") {
+    const place = to.kind === "outside" ? missingEndpoint(model, to.address) : undefined;
+    if (place !== undefined) return stop("unreachable", place);
+    notes.push("neither end is an endpoint of this cluster: Margay's policy has no say in this traffic");
+    return stop("allowed", "no endpoint is involved, nothing here filters it");
+  }
+  if (from.kind === "endpoint") hosts.push(senderPart(model, from.endpoint, to, packet));
+  const [sender] = hosts;
+  if (to.kind !== "endpoint") {
+    if (sender?.verdict === "deny") return stop("denied", `on ${sender.host}: ${reasonOf(sender)}`);
+    const missing = to.kind === "outside" ? missingEndpoint(model, to.address) : undefined;
+    if (missing !== undefined) return stop("unreachable", missing);
+    if (to.kind === "host") notes.push(`whether ${to.host} takes it is up to that machine's own rules`);
+    if (to.kind === "outside") notes.push(...natNotes(model, from, to.address));
+    return stop("allowed", sender === undefined ? "nothing here filters it" : `on ${sender.host}: ${reasonOf(sender)}`);
+  }
+  const senderHost = from.kind === "endpoint" ? from.endpoint.host : from.kind === "host" ? from.host : undefined;
+  let broken: string | undefined;
+  if (from.kind !== "endpoint" || senderHost !== to.endpoint.host) {
+    broken = senderHost === to.endpoint.host ? undefined : routeProblem(model, to.endpoint, packet);
+    const translated = translatedSource(model, from, to.endpoint, packet);
+    if (translated !== undefined)
+      notes.push(`${from.address} leaves as ${translated}: its pool has natOutgoing, ${to.address} is in no pool`);
+    const source = translated ?? packet.source;
+    hosts.push(receiverPart(model, from, to.endpoint, { ...packet, source }));
+  }
+  if (sender?.verdict === "deny") return stop("denied", `on ${sender.host}: ${reasonOf(sender)}`);
+  if (broken !== undefined) return stop("unreachable", broken);
+  const last = hosts.at(-1);
+  if (last?.verdict === "deny") return stop("denied", `on ${last.host}: ${reasonOf(last)}`);
+  return stop("allowed", hosts.map((part) => `on ${part.host}: ${reasonOf(part)}`).join("; "));
+}
+
+function reasonOf({ fixed, outbound, inbound }: HostPart): string {
+  if (fixed !== undefined) return fixed;
+  const denying = [outbound, inbound].find((trace) => trace?.verdict === "deny");
+  const all = [outbound, inbound].filter((trace) => trace !== undefined);
+  return (denying === undefined ? all : [denying])
+    .map(
+      ({ direction, verdict, decidedBy }) =>
+        `${direction} ${verdict === "allow" ? "allowed" : "denied"} by ${decidedBy}`,
+    )
+    .join(", ");
+}
+
+/** Both directions when the receiver is on the same host. */
+function senderPart(model: ClusterModel, sender: ModelEndpoint, to: Party, packet: Packet): HostPart {
+  const local = to.kind === "endpoint" && to.endpoint.host === sender.host ? to.endpoint : undefined;
+  const toHere = to.kind === "host" && to.host === sender.host;
+  const base = {
+    host: sender.host,
+    packet,
+    from: { interfaceName: sender.interfaceName },
+    to:
+      local !== undefined
+        ? { interfaceName: local.interfaceName }
+        : toHere
+          ? ("this host" as const)
+          : to.kind === "outside" && missingEndpoint(model, to.address) !== undefined
+            ? ("nowhere" as const)
+            : ("elsewhere" as const),
+  };
+  const fixed = fixedDrop(model, sender, packet);
+  if (fixed !== undefined) return { ...base, verdict: "deny", fixed };
+  const tunnel = tunnelDrop(model, sender, packet);
+  const outbound =
+    tunnel === undefined ? traceDirection(model, sender, "outbound", packet) : closed("outbound", tunnel);
+  if (toHere && outbound.verdict === "allow" && settingsOf(model, sender.host).settings.endpointToHost === "drop") {
+    const fixed = `endpoints may not reach their host: defaultEndpointToHostAction of ${sender.host} is Drop`;
+    return { ...base, verdict: "deny", outbound, fixed };
+  }
+  if (local === undefined) return { ...base, verdict: outbound.verdict, outbound };
+  const inbound = traceDirection(model, local, "inbound", packet);
+  const verdict = outbound.verdict === "deny" ? "deny" : inbound.verdict;
+  return { ...base, verdict, outbound, inbound };
+}
+
+function receiverPart(model: ClusterModel, from: Party, receiver: ModelEndpoint, packet: Packet): HostPart {
+  const own = from.kind === "host" && from.host === receiver.host;
+  const base = {
+    host: receiver.host,
+    packet,
+    from: own ? ("this host" as const) : ("elsewhere" as const),
+    to: { interfaceName: receiver.interfaceName },
+  };
+  if (own) return { ...base, verdict: "allow", fixed: "a host may always talk to its own endpoints" };
+  const inbound = traceDirection(model, receiver, "inbound", packet);
+  return { ...base, verdict: inbound.verdict, inbound };
+}
+
+/** The source check comes before every policy. */
+function fixedDrop(model: ClusterModel, sender: ModelEndpoint, packet: Packet): string | undefined {
+  if (packet.destination === gatewayAddress) return "the endpoints' common gateway takes no packets";
+  if (sender.ips.includes(packet.source)) return undefined;
+  const { sourceSpoofing } = settingsOf(model, sender.host);
+  if (sourceSpoofing && sender.allowedSources.some((cidr) => cidrContains(cidr, packet.source))) return undefined;
+  return `source check: ${packet.source} is not an address of the sending endpoint (${sender.ips.join(", ")})`;
+}
+
+function tunnelDrop(
+  model: ClusterModel,
+  sender: ModelEndpoint,
+  { protocol, destinationPort }: Packet,
+): string | undefined {
+  const { allowIpipFromWorkloads, allowVxlanFromWorkloads } = settingsOf(model, sender.host).settings;
+  if (protocol === protocolIpip && !allowIpipFromWorkloads)
+    return "a fixed rule: endpoints may not send IPIP tunnel packets";
+  if (protocol !== protocolUdp || destinationPort !== vxlanPort || allowVxlanFromWorkloads) return undefined;
+  return "a fixed rule: endpoints may not send VXLAN tunnel packets (UDP 4789)";
+}
+
+/** Why a destination inside a pool can have nobody who answers. */
+function missingEndpoint(model: ClusterModel, address: IpAddress): string | undefined {
+  const pool = poolOf(model, address);
+  if (pool === undefined) return undefined;
+  const place = placeOf(model, address);
+  if (place === undefined) return `${address} is in pool ${pool.cidr}, but no endpoint and no block has it`;
+  const owner = place.owner === undefined ? "nobody" : `host ${place.owner}`;
+  return place.allocated
+    ? `${address} is reserved on ${place.host ?? owner} (block ${place.block}), but no endpoint has it`
+    : `${address} is free: no endpoint has it, and ${owner} drops what is sent to free addresses of its block ${place.block}`;
+}
+
+/** Why the sender's host has no way to the receiver's. */
+function routeProblem(model: ClusterModel, receiver: ModelEndpoint, { destination }: Packet): string | undefined {
+  const { host } = receiver;
+  if (!model.nodes.has(host))
+    return `host ${host} of ${destination} has no Node resource, so no other host knows a way to it`;
+  const family = destination.includes(":") ? 6 : 4;
+  if (addressOfHost(model, host, family) === undefined)
+    return `host ${host} has no IPv${family} address in its Node resource, so no other host knows a way to ${destination}`;
+  const place = placeOf(model, destination);
+  if (place === undefined) return `no block holds ${destination}, so no other host has a route to it`;
+  if (place.host === host) return undefined;
+  return `packets to ${destination} go to ${place.host ?? "nobody"} (block ${place.block}), but the endpoint is on ${host}`;
+}
+
+/** The address another host sees when the sender's host masquerades: to what lies in no pool. */
+function translatedSource(
+  model: ClusterModel,
+  from: Party,
+  receiver: ModelEndpoint,
+  packet: Packet,
+): IpAddress | undefined {
+  if (from.kind !== "endpoint" || poolOf(model, packet.destination) !== undefined) return undefined;
+  const natted = model.pools.some(({ cidr, natOutgoing }) => natOutgoing && cidrContains(cidr, packet.source));
+  if (!natted || from.endpoint.host === receiver.host) return undefined;
+  const family = packet.destination.includes(":") ? 6 : 4;
+  const { natOutgoingAddress: fixed } = settingsOf(model, from.endpoint.host).settings;
+  if (fixed !== undefined && fixed.includes(":") === (family === 6)) return fixed;
+  return addressOfHost(model, from.endpoint.host, family);
+}
+
+function natNotes(model: ClusterModel, from: Party, destination: IpAddress): readonly string[] {
+  if (from.kind !== "endpoint" || poolOf(model, destination) !== undefined) return [];
+  const natted = model.pools.find(({ cidr, natOutgoing }) => natOutgoing && cidrContains(cidr, from.address));
+  return natted === undefined
+    ? [`it leaves with its own address ${from.address}: whether an answer finds back is up to the network outside`]
+    : [`it leaves with its host's address (pool ${natted.cidr} has natOutgoing)`];
+}
+
+function addressNotes(model: ClusterModel, word: "from" | "to", party: Party): readonly string[] {
+  if (party.kind === "endpoint") {
+    const twins = [...model.endpoints.values()].filter(
+      ({ key, ips }) => key !== party.endpoint.key && ips.includes(party.address),
+    );
+    return twins.map(({ key }) => `${word}: ${party.address} stands in a second endpoint too: ${key}`);
+  }
+  if (party.kind === "host" || word === "to") return [];
+  const pool = poolOf(model, party.address);
+  if (pool === undefined) return [];
+  return [`from: ${party.address} is in pool ${pool.cidr}, but no endpoint has it: no container can send from it`];
+}
+
+/** Who an address is: an endpoint's, a host's, or somebody outside. */
+export function partyAt(model: ClusterModel, address: IpAddress): Party {
+  const endpoint = [...model.endpoints.values()].find(({ ips }) => ips.includes(address));
+  if (endpoint !== undefined) return { kind: "endpoint", address, endpoint };
+  const host = hostWithAddress(model, address);
+  return host === undefined ? { kind: "outside", address } : { kind: "host", address, host };
+}
