@@ -10,6 +10,7 @@ export const EndpointPort = z.looseObject({
   protocol: absentOr(z.union([z.string(), z.number()])),
   port: z.int().min(0).max(65535),
   hostPort: absentOr(z.int().min(0).max(65535)),
+  hostIP: absentOr(z.string()),
 });
 export type EndpointPort = z.infer<typeof EndpointPort>;
 

@@ -10,6 +10,7 @@ const clusterScoped = {
   GlobalNetworkPolicy: "globalnetworkpolicies",
   GlobalNetworkSet: "globalnetworksets",
   HostEndpoint: "hostendpoints",
+  IPAMConfiguration: "ipamconfigurations",
   IPPool: "ippools",
   IPReservation: "ipreservations",
   KubeControllersConfiguration: "kubecontrollersconfigurations",

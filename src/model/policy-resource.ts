@@ -15,6 +15,7 @@ const commonSpec = {
   selector: absentOr(z.string()),
   types: absentOr(z.array(z.enum(["Ingress", "Egress"]))),
   serviceAccountSelector: absentOr(z.string()),
+  performanceHints: absentOr(z.array(z.string())),
 };
 
 export const GlobalNetworkPolicySpec = z.looseObject({
@@ -69,6 +70,29 @@ export function checkPolicyFlags(spec: z.infer<typeof GlobalNetworkPolicySpec>, 
       throw new BadInput(`${path}.types`, `'${type}' type specified more than once`, "each type once");
     }
   }
+}
+
+const tieredKinds = [
+  "GlobalNetworkPolicy",
+  "NetworkPolicy",
+  "StagedGlobalNetworkPolicy",
+  "StagedNetworkPolicy",
+] as const;
+export type TieredPolicyKind = (typeof tieredKinds)[number];
+
+/** Kinds whose policies stand in a tier; the one of Kubernetes is always of tier default. */
+export function isTieredPolicy(kind: string): kind is TieredPolicyKind {
+  return (tieredKinds as readonly string[]).includes(kind);
+}
+
+/** For which directions a policy is when its writer did not say (on reading, none said means both). */
+export function defaultTypes(spec: {
+  readonly ingress?: readonly unknown[] | undefined;
+  readonly egress?: readonly unknown[] | undefined;
+}): ("Ingress" | "Egress")[] {
+  const [ingress, egress] = [(spec.ingress ?? []).length > 0, (spec.egress ?? []).length > 0];
+  if (!egress) return ["Ingress"];
+  return ingress ? ["Ingress", "Egress"] : ["Egress"];
 }
 
 export function tierOf(spec: { readonly tier?: string | undefined }): string {

@@ -111,6 +111,79 @@ export function parseRuleNet(text: string, path: string): Cidr {
   return cidr;
 }
 
+/** As clients store it: numbers written as text become numbers, a range of one port that port. @throws BadInput */
+export function normalizedRule(rule: Rule, path = ""): Rule {
+  const protocolOf = (protocol: string | number | undefined) =>
+    typeof protocol === "string" && /^\d+$/.test(protocol) ? Number(protocol) : protocol;
+  const portOf = (port: string | number, where: string): string | number => {
+    const parsed = parsePort(port, where);
+    if (parsed.kind === "name") return parsed.name;
+    return parsed.first === parsed.last ? parsed.first : `${parsed.first}:${parsed.last}`;
+  };
+  const sideOf = (side: EntityRule, where: string): EntityRule => ({
+    ...side,
+    ...(side.ports === undefined ? {} : { ports: side.ports.map((port) => portOf(port, `${where}.ports`)) }),
+    ...(side.notPorts === undefined
+      ? {}
+      : { notPorts: side.notPorts.map((port) => portOf(port, `${where}.notPorts`)) }),
+  });
+  return {
+    ...rule,
+    ...(rule.protocol === undefined ? {} : { protocol: protocolOf(rule.protocol) }),
+    ...(rule.notProtocol === undefined ? {} : { notProtocol: protocolOf(rule.notProtocol) }),
+    ...(rule.source === undefined ? {} : { source: sideOf(rule.source, `${path}.source`) }),
+    ...(rule.destination === undefined ? {} : { destination: sideOf(rule.destination, `${path}.destination`) }),
+  };
+}
+
+const Http = z.looseObject({
+  methods: absentOr(z.array(z.string())),
+  paths: absentOr(z.array(z.looseObject({ exact: absentOr(z.string()), prefix: absentOr(z.string()) }))),
+});
+
+/** What only writers are told: HTTP and service matches at the wrong place. @throws BadInput */
+export function checkRulePlacement(rule: Rule, direction: "ingress" | "egress", path: string): void {
+  const services = { ingress: rule.destination?.services, egress: rule.source?.services }[direction];
+  if (services !== undefined) {
+    const where = direction === "ingress" ? "ingress rule destination" : "egress rule source";
+    throw new BadInput(`${path}.services`, `not allowed in ${where}`, "services on the other side");
+  }
+  for (const side of ["source", "destination"] as const) {
+    const {
+      services: named,
+      nets,
+      notNets,
+      selector,
+      notSelector,
+      namespaceSelector,
+      serviceAccounts,
+    } = rule[side] ?? {};
+    if (named === undefined) continue;
+    const others = [nets, notNets, selector, notSelector, namespaceSelector, serviceAccounts];
+    if (others.every((other) => other === undefined)) continue;
+    const problem = "services cannot be combined with selectors, nets or service accounts";
+    throw new BadInput(`${path}.${side}.services`, problem, "services alone");
+  }
+  if (rule.http === undefined) return;
+  const where = `${path}.http`;
+  if (rule.action !== "Allow") throw new BadInput(where, "only valid for Allow rules", "action Allow");
+  if (direction === "egress") throw new BadInput(where, "not allowed in egress rule", "an ingress rule");
+  if (rule.protocol !== undefined && protocolNumber(rule.protocol, `${path}.protocol`) !== 6) {
+    const problem = "rules that specify HTTP fields must set protocol to TCP or empty";
+    throw new BadInput(`${path}.protocol`, problem, "TCP");
+  }
+  const { methods = [], paths = [] } = Http.safeParse(rule.http).data ?? {};
+  if (new Set(methods).size !== methods.length)
+    throw new BadInput(`${where}.methods`, "has a method twice", "each once");
+  for (const { exact, prefix } of paths) {
+    const text = exact ?? prefix ?? "";
+    if ((exact === undefined) === (prefix === undefined) || !text.startsWith("/") || /[ ?#]/.test(text)) {
+      const problem = "each path is exactly one of exact and prefix, starts with / and has no space, ? or #";
+      throw new BadInput(`${where}.paths`, problem, "a path like /foo");
+    }
+  }
+}
+
 /** @throws BadInput for the first thing that is wrong with the rule, in itself or between its fields. */
 export function checkRule(rule: Rule, path: string): void {
   const protocol = rule.protocol === undefined ? undefined : protocolNumber(rule.protocol, `${path}.protocol`);

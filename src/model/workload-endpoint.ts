@@ -4,10 +4,18 @@
  */
 
 import { z } from "zod";
-import { type Cidr, hostCidr, type IpAddress, prefixLength, tryParseCidr } from "../base/addresses.ts";
+import {
+  type Cidr,
+  hostCidr,
+  type IpAddress,
+  prefixLength,
+  tryParseCidr,
+  tryParseIpAddress,
+} from "../base/addresses.ts";
 import { BadInput } from "../base/errors.ts";
-import { EndpointPort } from "./endpoint-port.ts";
+import { checkEndpointPort, EndpointPort } from "./endpoint-port.ts";
 import { workloadEndpointKey } from "./keys.ts";
+import { isResourceName } from "./names.ts";
 import { absentOr, apiVersion, check, decode, type NewObject, newMetadata, resourceSchema } from "./resource.ts";
 import { workloadEndpointName } from "./workload-endpoint-name.ts";
 
@@ -24,6 +32,7 @@ export const WorkloadEndpointSpec = z.looseObject({
   pod: absentOr(z.string()),
   serviceAccountName: absentOr(z.string()),
   ipNetworks: absentOr(z.array(z.string())),
+  ipNATs: absentOr(z.array(z.looseObject({ internalIP: z.string(), externalIP: z.string() }))),
   ipv4Gateway: absentOr(z.string()),
   ipv6Gateway: absentOr(z.string()),
   profiles: absentOr(z.array(z.string())),
@@ -31,6 +40,7 @@ export const WorkloadEndpointSpec = z.looseObject({
   mac: absentOr(z.string()),
   ports: absentOr(z.array(EndpointPort)),
   allowSpoofedSourcePrefixes: absentOr(z.array(z.string())),
+  qosControls: absentOr(z.looseObject({})),
 });
 
 export const WorkloadEndpoint = resourceSchema("WorkloadEndpoint", WorkloadEndpointSpec);
@@ -91,6 +101,56 @@ export function decodeWorkloadEndpoint(text: string, path = ""): WorkloadEndpoin
   networksOf(endpoint, path);
   return endpoint;
 }
+
+const fieldTag = (field: string, tag: string) => `Reason: failed to validate Field: ${field} because of Tag: ${tag} `;
+
+/** What a client accepts of an endpoint. @throws BadInput in upstream's words. */
+export function checkWorkloadEndpoint(endpoint: WorkloadEndpoint): void {
+  const { spec } = endpoint;
+  for (const [field, title] of Object.entries(nameFields)) {
+    const value = spec[field];
+    if (typeof value === "string" && value !== "" && !isResourceName(value)) {
+      throw new BadInput(`spec.${field}`, fieldTag(title, "name"), "lower case letters, digits, dashes and dots");
+    }
+  }
+  if (spec.containerID && !/^[a-zA-Z0-9]([-a-zA-Z0-9]*[a-zA-Z0-9])?$/.test(spec.containerID)) {
+    throw new BadInput("spec.containerID", fieldTag("ContainerID", "containerID"), "letters and digits");
+  }
+  const networks = networksOf(endpoint);
+  for (const { internalIP, externalIP } of spec.ipNATs ?? []) {
+    const [inner, outer] = [tryParseIpAddress(internalIP), tryParseIpAddress(externalIP)];
+    if (inner === undefined || outer === undefined) {
+      throw new BadInput("spec.ipNATs", "is not a pair of addresses", "internalIP and externalIP");
+    }
+    if (inner.includes(":") !== outer.includes(":")) throw new BadInput("spec.ipNATs", "mismatched IP versions", "one");
+    if (!networks.includes(hostCidr(inner))) {
+      throw new BadInput("spec.ipNATs", "NAT is not in the endpoint networks", "an address of ipNetworks");
+    }
+  }
+  for (const field of ["ipv4Gateway", "ipv6Gateway"] as const) {
+    const text = spec[field];
+    if (text && tryParseIpAddress(text)?.includes(":") !== (field === "ipv6Gateway")) {
+      throw new BadInput(`spec.${field}`, `"${text}" is not an address of the family`, "an address");
+    }
+  }
+  if (spec.mac && !/^([0-9a-fA-F]{2}:){5}[0-9a-fA-F]{2}$/.test(spec.mac)) {
+    throw new BadInput("spec.mac", `"${spec.mac}" is not a MAC address`, "ee:ee:ee:ee:ee:ee");
+  }
+  for (const [at, port] of (spec.ports ?? []).entries()) checkEndpointPort(port, `spec.ports[${at}]`);
+  for (const [at, net] of (spec.allowSpoofedSourcePrefixes ?? []).entries()) {
+    if (tryParseCidr(net) !== undefined) continue;
+    throw new BadInput(`spec.allowSpoofedSourcePrefixes[${at}]`, `"${net}" is not a CIDR`, "a CIDR");
+  }
+}
+
+const nameFields = {
+  orchestrator: "Orchestrator",
+  workload: "Workload",
+  node: "Node",
+  pod: "Pod",
+  endpoint: "Endpoint",
+  serviceAccountName: "ServiceAccountName",
+} as const;
 
 /** Its addresses as /32 and /128. @throws BadInput for a network of several addresses. */
 export function networksOf(endpoint: WorkloadEndpoint, path = ""): readonly Cidr[] {

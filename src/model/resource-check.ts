@@ -1,0 +1,265 @@
+/**
+ * What a client does with a resource before it is written: every rule of its kind, in upstream's words, then the defaults
+ * that writers fill in (calico-datastore.md 2, 3.4, 8). What a store already holds is read without this.
+ * Absent on purpose: checks that need other objects (a policy's tier, overlapping pools): checkIpPoolOverlap() and whoever
+ * has the store do these.
+ */
+
+import { z } from "zod";
+import { tryParseCidr, tryParseIpAddress } from "../base/addresses.ts";
+import { BadInput } from "../base/errors.ts";
+import {
+  BgpConfiguration,
+  BgpFilter,
+  BgpPeer,
+  checkBgpConfiguration,
+  checkBgpFilter,
+  checkBgpPeer,
+} from "./bgp-resources.ts";
+import { ClusterInformation } from "./cluster-information.ts";
+import { checkEndpointPort } from "./endpoint-port.ts";
+import { FelixConfiguration, withWriteDefaults } from "./felix-configuration.ts";
+import { IpPool } from "./ip-pool.ts";
+import { checkIpPool, withPoolDefaults } from "./ip-pool-check.ts";
+import { isNamespaced, type Kind } from "./kinds.ts";
+import { checkHostEndpoint, GlobalNetworkSet, HostEndpoint, IpReservation, NetworkSet } from "./label-owners.ts";
+import { checkLabelsAndAnnotations, checkNameOfKind, isLabelKey, isLabelValue } from "./names.ts";
+import { checkNode, Node, parseAsNumber } from "./node.ts";
+import { checkPolicyFlags, defaultTypes, GlobalNetworkPolicy, NetworkPolicy, tierOf } from "./policy-resource.ts";
+import { Profile } from "./profile.ts";
+import { AnyResource, apiVersion, check } from "./resource.ts";
+import { checkRule, checkRulePlacement, normalizedRule, type Rule } from "./rule.ts";
+import { parseSelector } from "./selector/parse.ts";
+import { CalicoNodeStatus, IpamConfiguration } from "./small-kinds.ts";
+import { checkStagedAction, StagedGlobalNetworkPolicy, StagedNetworkPolicy } from "./staged-policy.ts";
+import { builtInTiers, Tier } from "./tier.ts";
+import { unknownFields } from "./unknown-fields.ts";
+import { checkWorkloadEndpoint, forcedLabels, namespaceLabel, WorkloadEndpoint } from "./workload-endpoint.ts";
+import { workloadEndpointName } from "./workload-endpoint-name.ts";
+
+interface KindCheck {
+  readonly schema: z.ZodType;
+  /** Refuses and fills in; the document is of the schema. */
+  readonly prepare: (document: AnyResource) => AnyResource;
+}
+
+/** Ties a schema to what is done with a document of it. */
+function kindCheck<Schema extends z.ZodType<AnyResource>>(
+  schema: Schema,
+  prepare: (document: z.output<Schema>) => AnyResource,
+): KindCheck {
+  return { schema, prepare: (document) => prepare(check(schema, document)) };
+}
+
+const kindChecks: Partial<Record<Kind, KindCheck>> = {
+  BGPConfiguration: kindCheck(BgpConfiguration, (document) => {
+    checkBgpConfiguration(document);
+    const { logSeverityScreen = "Info", serviceLoadBalancerAggregation = "Enabled", asNumber } = document.spec;
+    const number = asNumber === undefined ? undefined : parseAsNumber(asNumber);
+    const defaults = { logSeverityScreen, serviceLoadBalancerAggregation };
+    return withSpec(document, { ...document.spec, ...defaults, ...(number === undefined ? {} : { asNumber: number }) });
+  }),
+  BGPFilter: kindCheck(BgpFilter, (document) => {
+    checkBgpFilter(document);
+    return document;
+  }),
+  BGPPeer: kindCheck(BgpPeer, (document) => {
+    checkBgpPeer(document);
+    return document;
+  }),
+  CalicoNodeStatus: kindCheck(CalicoNodeStatus, (document) => document),
+  ClusterInformation: kindCheck(ClusterInformation, (document) => document),
+  FelixConfiguration: kindCheck(FelixConfiguration, (document) => withSpec(document, withWriteDefaults(document.spec))),
+  GlobalNetworkPolicy: kindCheck(GlobalNetworkPolicy, (document) => preparedPolicy(document)),
+  GlobalNetworkSet: kindCheck(GlobalNetworkSet, (document) => {
+    checkNetworkSet(document);
+    return document;
+  }),
+  HostEndpoint: kindCheck(HostEndpoint, (document) => {
+    checkHostEndpoint(document);
+    for (const [at, address] of (document.spec.expectedIPs ?? []).entries()) {
+      if (tryParseIpAddress(address) !== undefined) continue;
+      throw new BadInput(`spec.expectedIPs[${at}]`, `"${address}" is not an address`, "an address");
+    }
+    const name = document.spec.interfaceName;
+    if (name && name !== "*" && !/^[a-zA-Z0-9_.-]{1,15}$/.test(name)) {
+      throw new BadInput(
+        "spec.interfaceName",
+        "Reason: failed to validate Field: InterfaceName because of Tag: interface",
+        "a name or *",
+      );
+    }
+    for (const [at, port] of (document.spec.ports ?? []).entries()) checkEndpointPort(port, `spec.ports[${at}]`);
+    return document;
+  }),
+  IPAMConfiguration: kindCheck(IpamConfiguration, (document) => document),
+  IPPool: kindCheck(IpPool, (document) => {
+    checkIpPool(document);
+    return withPoolDefaults(document);
+  }),
+  IPReservation: kindCheck(IpReservation, (document) => {
+    for (const [at, net] of (document.spec.reservedCIDRs ?? []).entries()) {
+      if (tryParseCidr(net) !== undefined) continue;
+      throw new BadInput(`spec.reservedCIDRs[${at}]`, `"${net}" is not an address or CIDR`, "a CIDR");
+    }
+    return document;
+  }),
+  NetworkPolicy: kindCheck(NetworkPolicy, (document) => preparedPolicy(document)),
+  NetworkSet: kindCheck(NetworkSet, (document) => {
+    checkNetworkSet(document);
+    return document;
+  }),
+  Node: kindCheck(Node, (document) => {
+    checkNode(document);
+    const { bgp } = document.spec;
+    const asNumber = bgp?.asNumber === undefined ? undefined : parseAsNumber(bgp.asNumber);
+    return asNumber === undefined ? document : withSpec(document, { ...document.spec, bgp: { ...bgp, asNumber } });
+  }),
+  Profile: kindCheck(Profile, (document) => {
+    for (const [key, value] of Object.entries(document.spec.labelsToApply ?? {})) {
+      if (isLabelKey(key) && isLabelValue(value)) continue;
+      throw new BadInput("spec.labelsToApply", `invalid label ${key}=${value}`, "a qualified name and a label value");
+    }
+    return withSpec(document, { ...document.spec, ...preparedRules(document.spec) });
+  }),
+  StagedGlobalNetworkPolicy: kindCheck(StagedGlobalNetworkPolicy, (document) => preparedPolicy(document)),
+  StagedNetworkPolicy: kindCheck(StagedNetworkPolicy, (document) => preparedPolicy(document)),
+  Tier: kindCheck(Tier, (document) => preparedTier(document)),
+  WorkloadEndpoint: kindCheck(WorkloadEndpoint, (document) => {
+    checkWorkloadEndpoint(document);
+    const { namespace = "default", labels } = document.metadata;
+    const forced = forcedLabels(labels, namespace, document.spec.orchestrator);
+    return { ...document, metadata: { ...document.metadata, namespace, labels: forced } };
+  }),
+};
+
+/**
+ * A resource as it is to be written, from what a user handed in; the envelope's stamps are the writer's.
+ * @throws BadInput naming the first thing that is wrong, unknown fields included.
+ */
+export function preparedResource(document: unknown): AnyResource {
+  const { kind, apiVersion: version } = check(z.looseObject({ kind: z.string(), apiVersion: z.string() }), document);
+  const checks = Object.hasOwn(kindChecks, kind) ? kindChecks[kind as Kind] : undefined;
+  if (checks === undefined || version !== apiVersion) {
+    throw new BadInput("", "unknown resource type (Kind) and/or version (v)", `${apiVersion} and one of its kinds`);
+  }
+  const resource = check(AnyResource, withEndpointName(document as AnyResource));
+  const { metadata } = resource;
+  // Of an endpoint what its name is made of is to blame, not the name.
+  const nameFollows = kind === "WorkloadEndpoint";
+  if (!nameFollows) checkNameOfKind(kind, metadata.name, "Metadata.Name");
+  if (isNamespaced(kind as Kind) && !metadata.namespace) {
+    throw new BadInput("Metadata.Namespace", "namespace is not specified on namespaced resource", "a namespace");
+  }
+  checkLabelsAndAnnotations(metadata.labels ?? {}, metadata.annotations ?? {});
+  check(checks.schema, resource);
+  const [unknown] = unknownFields(checks.schema, resource).filter((path) => path.startsWith("spec"));
+  if (unknown !== undefined) throw new BadInput(unknown, "unknown field", "a field of the kind");
+  const prepared = checks.prepare(resource);
+  if (nameFollows) checkNameOfKind(kind, metadata.name, "Metadata.Name");
+  return prepared;
+}
+
+/** `error with field Name = 'x' (why)`, as a client says what a BadInput of preparedResource() says. */
+export function fieldErrorText(error: BadInput, document: unknown): string {
+  const steps = error.path.split(/[.[\]]+/).filter((step) => step !== "");
+  const value = steps.reduce<unknown>(
+    (at, step) => (typeof at === "object" && at !== null ? (at as Record<string, unknown>)[step] : undefined),
+    document,
+  );
+  const shown = typeof value === "string" || typeof value === "number" ? ` = '${value}'` : "";
+  return `error with field ${error.path || "resource"}${shown} (${error.problem})`;
+}
+
+/** The name of an endpoint follows from what it is: filled in when missing, refused when another. */
+function withEndpointName(document: AnyResource): AnyResource {
+  if (document.kind !== "WorkloadEndpoint") return document;
+  const { metadata, spec } = check(z.looseObject({ metadata: z.looseObject({}), spec: z.looseObject({}) }), document);
+  const text = (field: string) => (typeof spec[field] === "string" ? spec[field] : "");
+  const expected = workloadEndpointName({
+    node: text("node"),
+    orchestrator: text("orchestrator"),
+    endpoint: text("endpoint"),
+    workload: text("workload"),
+    containerID: text("containerID"),
+    pod: text("pod"),
+  });
+  const { name } = metadata;
+  if (name !== undefined && name !== "" && name !== expected) {
+    const problem = `the WorkloadEndpoint name does not match the primary identifiers assigned in the Spec: expected name ${expected}`;
+    throw new BadInput("metadata.name", problem, expected);
+  }
+  return { ...document, metadata: { ...document.metadata, name: expected } };
+}
+
+type PolicyDocument =
+  | z.infer<typeof GlobalNetworkPolicy>
+  | z.infer<typeof NetworkPolicy>
+  | z.infer<typeof StagedGlobalNetworkPolicy>
+  | z.infer<typeof StagedNetworkPolicy>;
+
+function preparedPolicy(document: PolicyDocument): AnyResource {
+  const spec = document.spec as z.infer<typeof StagedGlobalNetworkPolicy>["spec"];
+  const isStaged = document.kind === "StagedGlobalNetworkPolicy" || document.kind === "StagedNetworkPolicy";
+  const tier = tierOf(spec);
+  checkNameOfKind("Tier", tier, "spec.tier");
+  if (isStaged) checkStagedAction(spec);
+  if (document.metadata.namespace !== undefined && isNamespaced(document.kind)) {
+    const misplaced = ["doNotTrack", "preDNAT", "applyOnForward", "namespaceSelector"].find((field) => spec[field]);
+    if (misplaced !== undefined) throw new BadInput(`spec.${misplaced}`, "unknown field", "a field of the kind");
+  }
+  checkPolicyFlags(spec);
+  for (const field of ["selector", "namespaceSelector", "serviceAccountSelector"] as const) {
+    parseSelector(spec[field] ?? "", `spec.${field}`, { global: "refuse" });
+  }
+  const hints = spec.performanceHints ?? [];
+  if (new Set(hints).size !== hints.length || hints.some((hint) => hint !== "AssumeNeededOnEveryNode")) {
+    throw new BadInput("spec.performanceHints", "is not a list of different hints", "AssumeNeededOnEveryNode");
+  }
+  const rules = preparedRules(spec);
+  const action = spec.stagedAction ?? "Set";
+  const types = isStaged && action === "Delete" ? [] : (spec.types ?? []).length > 0 ? spec.types : defaultTypes(rules);
+  return withSpec(document, { ...(isStaged ? { stagedAction: action } : {}), ...spec, tier, ...rules, types });
+}
+
+function preparedRules(spec: { ingress?: Rule[] | undefined; egress?: Rule[] | undefined }): {
+  ingress?: Rule[];
+  egress?: Rule[];
+} {
+  const prepare = (direction: "ingress" | "egress") =>
+    spec[direction]?.map((rule, at) => {
+      const path = `spec.${direction}[${at}]`;
+      checkRule(rule, path);
+      checkRulePlacement(rule, direction, path);
+      return normalizedRule(rule, path);
+    });
+  const [ingress, egress] = [prepare("ingress"), prepare("egress")];
+  return { ...(ingress === undefined ? {} : { ingress }), ...(egress === undefined ? {} : { egress }) };
+}
+
+function preparedTier(document: z.infer<typeof Tier>): AnyResource {
+  const { order = 1_000_000, defaultAction = "Deny" } = document.spec;
+  if (defaultAction !== "Deny" && defaultAction !== "Pass") {
+    throw new BadInput("spec.defaultAction", `"${defaultAction}" is not an action of a tier`, "Deny or Pass");
+  }
+  const builtIn = builtInTiers.find(({ name }) => name === document.metadata.name);
+  if (builtIn !== undefined && (order !== builtIn.order || defaultAction !== builtIn.defaultAction)) {
+    const problem = `order and action of tier ${builtIn.name} are fixed`;
+    throw new BadInput("spec", problem, `order ${builtIn.order}, defaultAction ${builtIn.defaultAction}`);
+  }
+  return withSpec(document, { ...document.spec, order, defaultAction });
+}
+
+function checkNetworkSet({ metadata, spec }: z.infer<typeof GlobalNetworkSet> | z.infer<typeof NetworkSet>): void {
+  if (metadata.labels?.[namespaceLabel] !== undefined) {
+    throw new BadInput("metadata.labels", `${namespaceLabel} is not a valid label name`, "another label");
+  }
+  for (const [at, net] of (spec.nets ?? []).entries()) {
+    if (tryParseCidr(net) !== undefined) continue;
+    throw new BadInput(`spec.nets[${at}]`, `"${net}" is not an address or CIDR`, "a CIDR");
+  }
+}
+
+function withSpec(document: AnyResource, spec: Record<string, unknown>): AnyResource {
+  return { ...document, spec };
+}
