@@ -2,8 +2,10 @@
 import { expect, test } from "bun:test";
 import { parseCidr } from "../../base/addresses.ts";
 import { systemClock } from "../../base/clock.ts";
-import { eventually, type TestNamespace } from "../../kernel/testing/test-namespaces.ts";
+import { eventually, interfaceNamed, type TestNamespace } from "../../kernel/testing/test-namespaces.ts";
+import type { HostEndpointEnforcement } from "../../policy/enforcement.ts";
 import type { Dataplane } from "./dataplane.ts";
+import { defaultSettings } from "./default-settings.ts";
 import { endpointOf, fromSet, pings, rule, TestHost } from "./testing/containers.ts";
 
 const web = "10.65.0.1";
@@ -22,6 +24,19 @@ function describe(dataplane: Dataplane): void {
   ] as const)
     dataplane.endpoint(`/test/${name}`, endpointOf(name, address, ["profile/net"]));
 }
+
+const closedHost: HostEndpointEnforcement = {
+  key: "/test/eth0",
+  name: "eth0",
+  interfaceName: interfaceNamed("eth0"),
+  expectedIps: [],
+  tiers: [],
+  profiles: [],
+  forwardTiers: [],
+  preDnatTiers: [],
+  untrackedTiers: [],
+  problems: [],
+};
 
 async function running(host: TestHost, dataplane: Dataplane) {
   describe(dataplane);
@@ -107,6 +122,98 @@ test(
     expect(good.received).toBeGreaterThanOrEqual(good.sent - 1); // the last one may be under way when it is stopped
     expect(bad.sent).toBeGreaterThan(0);
     expect(bad.received).toBe(0);
+  },
+  timeoutMs,
+);
+
+test(
+  "24, 53: a restart keeps denies, host endpoints and settings in force at every instant, and writes nothing",
+  async () => {
+    await using host = new TestHost("re");
+    const tellAll = (dataplane: Dataplane) => {
+      dataplane.hostSettings({ ...defaultSettings, failsafeInbound: [], logPrefix: "mine" });
+      describe(dataplane);
+      dataplane.addressSet("s-c", new Set([parseCidr(stranger)]));
+      dataplane.ruleList("profile/net", { inbound: [rule("allow")], outbound: [rule("allow")] });
+      dataplane.ruleList("policy/no-c", {
+        inbound: [rule("deny", fromSet("s-c")), rule("pass")],
+        outbound: [],
+      });
+      const tiers = [{ name: "first", defaultAction: "deny" as const, inbound: ["policy/no-c"], outbound: [] }];
+      dataplane.endpoint("/test/a", { ...endpointOf("a", web, ["profile/net"]), tiers });
+      dataplane.hostEndpoint("/test/eth0", closedHost);
+    };
+    const first = await host.open();
+    tellAll(first);
+    first.setInSync();
+    await first.apply();
+    await host.container(first, "a", web);
+    const b = await host.container(first, "b", member);
+    const c = await host.container(first, "c", stranger);
+    await first.apply();
+    const before = kernelState(host);
+    const allowed = pingWithoutPause(b, web);
+    const forbidden = [pingWithoutPause(c, web), pingWithoutPause(host.outside, "172.31.0.11")];
+    await allowed.goesOn();
+    await first.close();
+    await using second = await host.open();
+    // Nothing told yet: what is there differs from the defaults, and stays.
+    await expect(second.apply()).rejects.toThrow("once the store has told everything");
+    expect(kernelState(host)).toBe(before);
+    await allowed.goesOn();
+    tellAll(second);
+    second.setInSync();
+    await second.apply();
+    expect(kernelState(host)).toBe(before);
+    expect(second.counters.filterTransactions).toBe(0);
+    await allowed.goesOn();
+    // Other settings: the table is replaced as a whole, in one transaction.
+    second.hostSettings({ ...defaultSettings, failsafeInbound: [], logPrefix: "mine", endpointToHost: "drop" });
+    await second.apply();
+    expect(kernelState(host)).not.toBe(before);
+    await allowed.goesOn();
+    const good = await allowed.stop();
+    expect(good.received).toBeGreaterThanOrEqual(good.sent - 1);
+    for (const probe of forbidden) {
+      const bad = await probe.stop();
+      expect(bad.sent).toBeGreaterThan(0);
+      expect(bad.received).toBe(0);
+    }
+  },
+  timeoutMs,
+);
+
+test(
+  "5: the very first packets to and from a container are judged by its full policy",
+  async () => {
+    await using host = new TestHost("re");
+    await using dataplane = await host.open();
+    describe(dataplane);
+    dataplane.ruleList("profile/nobody", { inbound: [], outbound: [rule("allow")] });
+    dataplane.endpoint("/test/c", endpointOf("c", stranger, ["profile/nobody"]));
+    dataplane.setInSync();
+    await dataplane.apply();
+    const c = await host.container(dataplane, "c", stranger);
+    const forbidden = pingWithoutPause(c, web);
+    // Sees what passes the policy, in either direction.
+    host.namespace.must("nft", "add table inet watcher");
+    host.namespace.must("nft", "add chain inet watcher post { type filter hook postrouting priority 300; }");
+    for (const rule of [`oifname calia ip saddr ${stranger} counter`, "iifname calia oifname calic counter"])
+      host.namespace.must("nft", `add rule inet watcher post ${rule}`);
+    const b = await host.container(dataplane, "b", member);
+    const allowed = pingWithoutPause(b, web);
+    for (let round = 0; round < 5; round++) {
+      await dataplane.removeVeth("calia");
+      const a = await host.container(dataplane, "a", web);
+      // The container speaks at once.
+      expect(pings(a, stranger)).toBe(false);
+      expect(pings(a, member)).toBe(true);
+      await allowed.goesOn();
+    }
+    const seen = host.namespace.must("nft", "list", "table", "inet", "watcher");
+    expect(seen.match(/counter packets 0 bytes 0/g)?.length).toBe(2);
+    expect((await forbidden.stop()).received).toBe(0);
+    await allowed.stop();
   },
   timeoutMs,
 );
