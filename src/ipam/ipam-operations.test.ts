@@ -31,6 +31,18 @@ test("addresses from more blocks than a transaction can hold come in several", a
   await at.store.put(ipamConfigKey, '{"auto_allocate_blocks":true,"strict_affinity":true,"maxBlocksPerHost":200}');
   const { addresses, shortage } = await several(at, 150);
   expect([new Set(addresses).size, shortage]).toEqual([150, undefined]);
+  const { kvs } = await at.store.list("/calico/ipam/v2/handle/");
+  await at.store.put(kvs[0]?.key ?? "", '{"block":{"10.0.0.250/32":9},"deleted":false}');
+  const recount = async () => {
+    const revision = (await at.store.get(kvs[0]?.key ?? ""))?.modRevision ?? 0;
+    const all = (await at.ipam.listHeld()).map(({ block }) => block);
+    return await at.ipam.recountHandle("many", revision, all);
+  };
+  for (let looks = 0; await recount(); looks++) expect(looks).toBeLessThan(5);
+  expect(await at.ipam.addressesOfHandle("many")).toHaveLength(150);
+  const also = (released: readonly IpAddress[]) => [{ put: "/released", value: `${released.length}` }];
+  expect(await at.ipam.releaseByHandle("many", { also })).toHaveLength(150);
+  expect((await at.store.get("/released"))?.value).toBe("150");
 });
 
 test("a request's own limit of blocks holds within that of the configuration", async () => {
@@ -109,6 +121,27 @@ test("65: a host that is removed leaves no affinity, also where a crash has take
     ["kept", undefined],
   ]);
   expect(await cidrs(at)).toHaveLength(1);
+});
+
+test("65: a host whose containers are gone leaves no address, and those of others in its blocks stay", async () => {
+  await using at = await plan(["10.0.0.0/28"]);
+  await at.assign("h1", { handle: "own" });
+  const borrowed = await at.assign("h2", { handle: "borrowed" });
+  await at.ipam.removeHost("h1", { addresses: true });
+  expect((await at.ipam.listHeld()).map(({ address, blockOwner }) => [address, blockOwner])).toEqual([
+    [borrowed as IpAddress, undefined],
+  ]);
+  expect(await at.store.get(handleKey("own"))).toBeUndefined();
+});
+
+test("a large block full of handles of their own is given back in parts", async () => {
+  await using at = await plan([]);
+  await putPool(at.store, "large", "10.0.0.0/24", { blockSize: 24 });
+  await Promise.all(Array.from({ length: 200 }, () => at.assign("h1")));
+  const held = await at.ipam.listHeld();
+  const { released } = await at.ipam.releaseAddresses(held.map(({ address, handle }) => ({ address, handle })));
+  expect(released).toHaveLength(200);
+  expect((await at.store.list("/calico/ipam/v2/handle/")).kvs).toEqual([]);
 });
 
 test("59: of a list, what is free is told, a wrong guard keeps its block, and an address named twice counts once", async () => {

@@ -10,16 +10,8 @@
 
 import { type Cidr, cidrCovers, type IpAddress, ipFamily } from "../base/addresses.ts";
 import type { Clock } from "../base/clock.ts";
-import type { OperationError } from "../base/errors.ts";
 import type { Pool } from "../model/ip-pool.ts";
-import {
-  type Allocation,
-  allocationsOf,
-  type Block,
-  decodeIpamConfig,
-  type IpamConfig,
-  ownerHost,
-} from "../model/ipam-documents.ts";
+import { allocationsOf, type Block, decodeIpamConfig, type IpamConfig, ownerHost } from "../model/ipam-documents.ts";
 import {
   type AffinityKey,
   affinitiesPrefix,
@@ -31,7 +23,7 @@ import {
   ipamPrefix,
   parseAffinityKey,
 } from "../model/keys.ts";
-import type { Compare, Operation, Store } from "../store/store.ts";
+import type { Store } from "../store/store.ts";
 import { allocationAt, ordinalOf } from "./block-allocation.ts";
 import { ChangeQueue } from "./change-queue.ts";
 import { type ConfigChange, changedConfig } from "./config-change.ts";
@@ -47,17 +39,23 @@ import {
 } from "./host-view.ts";
 import { isIpamError } from "./ipam-error.ts";
 import {
-  type AssignmentWish,
-  planAssignment,
-  planEnsureBlock,
-  planSeveral,
-  type SeveralAssigned,
-} from "./plan-assignment.ts";
+  type AddressesReleased,
+  type AddressRelease,
+  type AffinitiesReleased,
+  type AffinityScope,
+  type AssignRequest,
+  type AssignSeveralRequest,
+  type HeldAddress,
+  type RequestOptions,
+  wishOf,
+} from "./ipam-requests.ts";
+import { planAssignment, planEnsureBlock, planSeveral, type SeveralAssigned } from "./plan-assignment.ts";
 import { blocksOfRange, planClaimBlock } from "./plan-blocks.ts";
 import {
   type AffinityRelease,
   addressesOf,
   blockOfAddress,
+  type HandleRelease,
   planMoveHandle,
   planRecount,
   planReleaseAddress,
@@ -66,69 +64,6 @@ import {
   type ReleaseGuard,
 } from "./plan-release.ts";
 import { type Utilization, utilizationOf } from "./utilization.ts";
-
-export interface RequestOptions<Result> {
-  /** Operations of the caller in the same transaction, e.g. the endpoint that uses the address. */
-  readonly also?: (result: Result) => readonly Operation[];
-  /** Comparisons of the caller in the same transaction; one that fails refuses with IPAM_PRECONDITION_FAILED. */
-  readonly require?: readonly Compare[];
-  /** Takes the request out of the queue while it is waiting; what is under way is finished. */
-  readonly signal?: AbortSignal;
-}
-
-export interface AssignRequest extends RequestOptions<IpAddress> {
-  readonly host: string;
-  readonly family: 4 | 6;
-  /** Only from these pools; without it from those that select the host. */
-  readonly pools?: readonly Cidr[];
-  /** Exactly this address. */
-  readonly address?: IpAddress;
-  readonly handle: string | ((address: IpAddress) => string);
-  /** Stored with the address; `node` is added. */
-  readonly attributes?: Readonly<Record<string, string>>;
-  /** Default "Workload". */
-  readonly use?: "Workload" | "Tunnel";
-  /** Blocks the host may own with this request, within the configuration's limit. */
-  readonly blocksMax?: number;
-}
-
-/** Several addresses for one handle; what is written with them is written by the caller. */
-export interface AssignSeveralRequest
-  extends Pick<AssignRequest, "host" | "family" | "pools" | "attributes" | "use" | "blocksMax" | "signal"> {
-  readonly handle: string;
-  readonly count: number;
-}
-
-export interface AffinityScope {
-  readonly host?: string;
-  readonly within?: Cidr;
-  /** Leaves blocks with addresses in use to their owner. */
-  readonly emptyOnly?: boolean;
-  readonly family?: 4 | 6;
-}
-
-export interface AffinitiesReleased {
-  readonly released: readonly Cidr[];
-  /** Not given back because addresses are in use (emptyOnly). */
-  readonly inUse: readonly Cidr[];
-}
-
-export interface AddressRelease extends ReleaseGuard {
-  readonly address: IpAddress;
-}
-
-export interface AddressesReleased {
-  readonly released: readonly IpAddress[];
-  /** Were free already. */
-  readonly unallocated: readonly IpAddress[];
-  /** Belong to somebody else, or to a later allocation; nothing of their block was released. */
-  readonly refused: readonly { readonly address: IpAddress; readonly error: OperationError }[];
-}
-
-export interface HeldAddress extends Allocation {
-  readonly block: Cidr;
-  readonly blockOwner: string | undefined;
-}
 
 export class Ipam {
   readonly #store: Store;
@@ -203,9 +138,24 @@ export class Ipam {
     return { claimed: blocks.filter((_, at) => done[at]), failed: blocks.filter((_, at) => !done[at]) };
   }
 
-  /** Answers the addresses released; an unknown handle releases none, and `also` is done all the same. */
-  releaseByHandle(handle: string, options: RequestOptions<readonly IpAddress[]> = {}): Promise<readonly IpAddress[]> {
-    return this.#submit(options, [handleKey(handle)], [poolsPrefix], (draft) => planReleaseHandle(draft, handle));
+  /**
+   * Answers the addresses released; an unknown handle releases none, and `also` is done all the same. One transaction, but
+   * for a handle with very many blocks: then `also` goes with the last.
+   */
+  async releaseByHandle(
+    handle: string,
+    options: RequestOptions<readonly IpAddress[]> = {},
+  ): Promise<readonly IpAddress[]> {
+    const { also, ...rest } = options;
+    const released: IpAddress[] = [];
+    for (;;) {
+      const finish = (part: HandleRelease) => (part.more ? [] : (also?.([...released, ...part.released]) ?? []));
+      const part = await this.#submit({ ...rest, also: finish }, [handleKey(handle)], [poolsPrefix], (draft) =>
+        planReleaseHandle(draft, handle),
+      );
+      released.push(...part.released);
+      if (!part.more) return released;
+    }
   }
 
   /** Answers whether the address was allocated; `also` is done in both cases. @throws IPAM_OWNER_MISMATCH */
@@ -217,7 +167,9 @@ export class Ipam {
     );
   }
 
-  /** Several at once, each block's as one: a guard that fails keeps all of its block. An address named twice counts once. */
+  /**
+   * Several at once, up to 64 of a block as one: a guard that fails keeps all of them. An address named twice counts once.
+   */
   async releaseAddresses(releases: readonly AddressRelease[]): Promise<AddressesReleased> {
     const wanted = [...new Map(releases.map((release) => [release.address, release] as const)).values()];
     const blocks = new Map<string, AddressRelease[]>();
@@ -243,7 +195,7 @@ export class Ipam {
         for (const { address } of ofBlock) refused.push({ address, error });
       }
     };
-    await Promise.all([...blocks.values()].map(release));
+    await Promise.all([...blocks.values()].flatMap(inParts).map(release));
     return { released, unallocated, refused };
   }
 
@@ -279,11 +231,20 @@ export class Ipam {
     return { released: those("released"), inUse: those("in-use") };
   }
 
-  /** All a host has in the address plan but the addresses themselves: blocks, affinities, its own directory. */
-  async removeHost(host: string): Promise<AffinitiesReleased> {
+  /**
+   * All a host has in the address plan: blocks, affinities, its own directory, and, if its containers are known to be gone,
+   * the addresses that say they are its own.
+   */
+  async removeHost(
+    host: string,
+    { addresses = false }: { readonly addresses?: boolean } = {},
+  ): Promise<AffinitiesReleased> {
+    if (addresses) {
+      const own = (await this.listHeld()).filter(({ attributes }) => attributes.node === host);
+      await this.releaseAddresses(own.map(({ address, handle, sequence }) => ({ address, handle, sequence })));
+    }
     const released = await this.releaseAffinities({ host });
-    const directory = affinitiesPrefix(host).slice(0, -1);
-    await this.#store.delete(directory);
+    await this.#store.delete(affinitiesPrefix(host).slice(0, -1));
     return released;
   }
 
@@ -396,22 +357,12 @@ function heldIn(block: Block): readonly HeldAddress[] {
   return allocationsOf(block).map((allocation) => ({ ...allocation, block: block.cidr, blockOwner }));
 }
 
-function wishOf({
-  family,
-  use = "Workload",
-  handle,
-  attributes = {},
-  pools,
-  address,
-  blocksMax,
-}: Omit<AssignRequest, "host">): AssignmentWish {
-  return {
-    family,
-    use,
-    handle,
-    attributes,
-    ...(pools === undefined ? {} : { pools }),
-    ...(address === undefined ? {} : { address }),
-    ...(blocksMax === undefined ? {} : { blocksMax }),
-  };
+/** Each address may have a handle of its own to be written with it. */
+const releasesPerPartMax = 64;
+
+function inParts(releases: readonly AddressRelease[]): readonly (readonly AddressRelease[])[] {
+  const count = Math.ceil(releases.length / releasesPerPartMax);
+  return Array.from({ length: count }, (_, at) =>
+    releases.slice(at * releasesPerPartMax, (at + 1) * releasesPerPartMax),
+  );
 }

@@ -47,19 +47,31 @@ export async function planReleaseAddress(draft: Draft, address: IpAddress, guard
   return true;
 }
 
-/** Answers the addresses released; none if the handle does not exist. */
-export async function planReleaseHandle(draft: Draft, handle: string): Promise<readonly IpAddress[]> {
+/** A transaction has room for so many blocks with their affinities; etcd's limit is 128 operations. */
+const blocksPerPartMax = 48;
+
+export interface HandleRelease {
+  /** None if the handle does not exist. */
+  readonly released: readonly IpAddress[];
+  /** The handle has more blocks than fit: to be called again. */
+  readonly more: boolean;
+}
+
+export async function planReleaseHandle(draft: Draft, handle: string): Promise<HandleRelease> {
   const counts = await draft.handle(handle);
   await draft.fetch([...counts.keys()].map(blockKey));
   const released: IpAddress[] = [];
+  let parts = 0;
   for (const cidr of counts.keys()) {
     const block = await draft.block(cidr);
     const ordinals = block === undefined ? new Set<number>() : ordinalsOfHandle(block, handle);
-    if (block !== undefined && ordinals.size > 0) await settle(draft, release(block, ordinals));
-    await lowerCount(draft, handle, block === undefined ? cidr : release(block, ordinals), ordinals.size);
+    if (ordinals.size > 0 && ++parts > blocksPerPartMax) return { released, more: true };
+    const left = block === undefined ? undefined : release(block, ordinals);
+    if (left !== undefined && ordinals.size > 0) await settle(draft, left);
+    await lowerCount(draft, handle, left ?? cidr, ordinals.size);
     released.push(...[...ordinals].map((ordinal) => addressAt(cidr, ordinal)));
   }
-  return released;
+  return { released, more: false };
 }
 
 export interface HandleMove {
@@ -137,16 +149,19 @@ export async function planRecount(
   const counts = await draft.handle(handle);
   const cidrs = new Set([...counts.keys(), ...hints]);
   await draft.fetch([...cidrs].map(blockKey));
-  const truth = new Map<Cidr, number>();
+  const right = new Map(counts);
+  let changes = 0;
   for (const cidr of cidrs) {
     const block = await draft.block(cidr);
     const held = block === undefined ? 0 : ordinalsOfHandle(block, handle).size;
-    if (held > 0) truth.set(cidr, held);
+    if (held === (counts.get(cidr) ?? 0)) continue;
+    if (++changes > blocksPerPartMax) break; // the rest at the next look
+    if (held > 0) right.set(cidr, held);
+    else right.delete(cidr);
     draft.rely(blockKey(cidr));
   }
-  if (truth.size === counts.size && [...truth].every(([cidr, held]) => counts.get(cidr) === held)) return false;
-  draft.setHandle(handle, truth);
-  return true;
+  if (changes > 0) draft.setHandle(handle, right);
+  return changes > 0;
 }
 
 export async function addressesOf(draft: Draft, handle: string, cidrs: Iterable<Cidr>): Promise<readonly IpAddress[]> {

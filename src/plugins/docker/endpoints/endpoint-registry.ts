@@ -14,8 +14,9 @@ import { type Cidr, type IpAddress, ipFamily, parseIpAddress } from "../../../ba
 import type { Clock } from "../../../base/clock.ts";
 import { BadInput, OperationError } from "../../../base/errors.ts";
 import type { Log } from "../../../base/log.ts";
-import type { HeldAddress, Ipam } from "../../../ipam/ipam.ts";
+import type { Ipam } from "../../../ipam/ipam.ts";
 import { isIpamError } from "../../../ipam/ipam-error.ts";
+import type { HeldAddress } from "../../../ipam/ipam-requests.ts";
 import { kindPrefix, workloadEndpointKey } from "../../../model/keys.ts";
 import { isLabelKey, isLabelValue } from "../../../model/names.ts";
 import { encode } from "../../../model/resource.ts";
