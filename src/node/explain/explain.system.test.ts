@@ -54,19 +54,17 @@ const places: Documents = {
   ...node("h2", "172.31.0.2/24"),
   ...block("10.0.0.0/30", "h1", { 1: "h1", 2: "h1" }),
   ...block("10.0.0.4/30", "h2", { 1: "h2" }),
-  ...toHostReturns("h1"),
-  ...toHostReturns("h2"),
 };
 
-function toHostReturns(host: string): Documents {
+function configuration(host: string, spec: Record<string, unknown>): Documents {
   const key = resourceKey({ kind: "FelixConfiguration", name: `node.${host}` });
-  const metadata = { name: `node.${host}` };
-  const spec = { defaultEndpointToHostAction: "Return" };
-  return { [key]: JSON.stringify({ kind: "FelixConfiguration", apiVersion, metadata, spec }) };
+  return {
+    [key]: JSON.stringify({ kind: "FelixConfiguration", apiVersion, metadata: { name: `node.${host}` }, spec }),
+  };
 }
 
 const outside = ["9.9.9.9", "172.31.0.1", "172.31.0.2", "2001:db8::9"];
-const traffic = ["tcp/80", "tcp/443", "udp/53", "icmp", "icmp/3/1", "47"];
+const traffic = ["tcp/80", "tcp/443", "udp/53", "udp/4789", "icmp", "icmp/3/1", "47"];
 
 const selector = fc.constantFrom(
   "role == 'web'",
@@ -93,7 +91,7 @@ const side = fc
     return present({ ...rest, nets, notNets: mixed ? undefined : notNets });
   });
 const sides = fc.oneof(fc.constant<Record<string, unknown>>({}), side);
-const ports = fc.constantFrom([80], ["1:100", 443], [53]);
+const ports = fc.constantFrom<readonly (string | number)[]>([80], ["1:100", 443], [53], ["http"], ["http", 443]);
 const about = fc.oneof(
   fc.constant({}),
   fc.record({ protocol: fc.constantFrom("TCP", "UDP"), destination: fc.record({ ports }) }),
@@ -143,9 +141,15 @@ const cluster: fc.Arbitrary<Documents> = fc
           .record({
             profiles: fc.constantFrom(["p"], ["q"], ["p", "q"], ["q", "p"], [], ["gone"]),
             role: some(fc.constantFrom("web", "db")),
+            port: some(fc.constantFrom(80, 443)),
           })
-          .map(({ profiles, role }) =>
-            endpoint(id, address, { host, profiles, labels: role === undefined ? {} : { role } }),
+          .map(({ profiles, role, port }) =>
+            endpoint(id, address, {
+              host,
+              profiles,
+              labels: role === undefined ? {} : { role },
+              ports: port === undefined ? [] : [{ name: "http", protocol: "TCP", port }],
+            }),
           ),
       ),
     ),
@@ -159,6 +163,13 @@ const cluster: fc.Arbitrary<Documents> = fc
       .tuple(some(fc.constantFrom(5, 50)), fc.constantFrom("Deny", "Pass"))
       .map(([order, end]) => tier("first", order, end)),
     normal: fc.constantFrom("Deny", "Pass").map((end) => tier("default", 10, end)),
+    settings: fc
+      .record({
+        defaultEndpointToHostAction: fc.constantFrom("Drop", "Return", "Accept"),
+        allowVXLANPacketsFromWorkloads: fc.boolean(),
+        nftablesFilterDenyAction: fc.constantFrom("Drop", "Reject"),
+      })
+      .map((spec) => configuration("h1", spec)),
     set: fc
       .constantFrom(["9.0.0.0/8"], ["9.9.9.9/32", "10.0.0.0/31"], ["2001:db8::/32"])
       .map((nets) => networkSet("s", nets, { site: "x" })),

@@ -105,6 +105,7 @@ export class Passage {
       });
     };
     let limited = false;
+    let marked = 0;
     for (const expression of rule.expressions) {
       const [kind, content] = onlyMember(expression);
       switch (kind) {
@@ -120,7 +121,7 @@ export class Passage {
           step("log");
           break;
         case "mangle":
-          this.#mangle(content);
+          marked |= this.#mangle(content);
           break;
         case "notrack":
           this.#state = connectionState.untracked;
@@ -133,7 +134,7 @@ export class Passage {
           return kind === "accept" ? "accept" : "drop";
         case "return":
           if (limited) throw new NotUnderstood(`a verdict under a rate limit in chain ${chain.name}`);
-          step("return");
+          step(marked === 0 ? "return" : `return with mark 0x${marked.toString(16)}`);
           return "return";
         case "jump":
         case "goto": {
@@ -193,15 +194,16 @@ export class Passage {
     return elements;
   }
 
-  #mangle(content: unknown): void {
+  /** @returns the bits it sets. */
+  #mangle(content: unknown): number {
     if (!isObject(content) || !isMark(content.key)) throw new NotUnderstood("a change of something else than the mark");
     const [operator, operands] = onlyMember(content.value);
     const [left, bits] = Array.isArray(operands) ? operands : [];
     if (!isMark(left) || typeof bits !== "number")
       throw new NotUnderstood("a mark set from something else than the mark");
-    if (operator === "|") this.#mark = (this.#mark | bits) >>> 0;
-    else if (operator === "&") this.#mark = (this.#mark & bits) >>> 0;
-    else throw new NotUnderstood(`operation ${operator} on the mark`);
+    if (operator !== "|" && operator !== "&") throw new NotUnderstood(`operation ${operator} on the mark`);
+    this.#mark = (operator === "|" ? this.#mark | bits : this.#mark & bits) >>> 0;
+    return operator === "|" ? bits : 0;
   }
 
   #matches(content: unknown): boolean {

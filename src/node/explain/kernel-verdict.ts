@@ -4,8 +4,8 @@ import { type RouteEntry, routeFor } from "../../kernel/all-routes.ts";
 import type { Link } from "../../kernel/links.ts";
 import type { ListedTable } from "../../kernel/nftables/table-listing.ts";
 import type { Packet } from "../../policy/explain/packet.ts";
-import { tableName } from "../dataplane/chain-names.ts";
-import { type HookOutcome, NotUnderstood, type PacketAtHook, Passage } from "./interpreter.ts";
+import { acceptedBit, passBit, tableName } from "../dataplane/chain-names.ts";
+import { type HookOutcome, type KernelStep, NotUnderstood, type PacketAtHook, Passage } from "./interpreter.ts";
 import type { KernelAnswer, KernelQuestion } from "./kernel-answer.ts";
 
 /** Read at one moment. */
@@ -54,7 +54,7 @@ export function kernelVerdict(
         outInterface: isOut ? outInterface : "",
       };
       const outcome = passage.hook(at);
-      hooks.push(outcome);
+      hooks.push({ ...outcome, steps: outcome.steps.map(inWords) });
       if (outcome.verdict === "drop") {
         const last = outcome.steps.at(-1);
         const comment = last?.comment ? ` (${last.comment})` : "";
@@ -67,9 +67,20 @@ export function kernelVerdict(
   }
   const [fault] = faults;
   if (fault !== undefined) return answer("deny", fault, hooks, faults);
-  const last = hooks.flatMap(({ steps }) => steps).findLast(({ did }) => did.startsWith("accept"));
-  const accepted = last === undefined ? "nothing drops it" : `accepted by chain ${last.chain}, rule ${last.rule}`;
-  return answer("allow", accepted, hooks, faults);
+  const accepting = hooks.flatMap(({ steps }) => steps).filter(({ did }) => did === accepts);
+  const by = accepting.map(({ chain, rule }) => `${chain} rule ${rule}`).join(", then ");
+  return answer("allow", accepting.length === 0 ? "nothing drops it" : `accepted by ${by}`, hooks, faults);
+}
+
+/** What the dataplane's rule lists say with their mark bits (chain-content.ts). */
+const accepts = "accept (by mark)";
+const words: ReadonlyMap<string, string> = new Map([
+  [`return with mark 0x${acceptedBit.toString(16)}`, accepts],
+  [`return with mark 0x${passBit.toString(16)}`, "pass (by mark)"],
+]);
+
+function inWords(step: KernelStep): KernelStep {
+  return { ...step, did: words.get(step.did) ?? step.did };
 }
 
 type Place = KernelQuestion["from"] | KernelQuestion["to"];
