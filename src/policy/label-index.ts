@@ -78,7 +78,7 @@ export class LabelIndex<Item> {
     else this.#profileLabels.set(profile, labels);
     for (const group of this.#groupsOfProfile.get(profile) ?? []) {
       this.#unlist(group);
-      group.effective = this.#effectiveLabels(group.source);
+      group.effective = this.effectiveLabels(group.source);
       this.#list(group);
       for (const id of new Set([...group.matched, ...this.#candidates(group)])) this.#reevaluate(group, id);
     }
@@ -135,7 +135,7 @@ export class LabelIndex<Item> {
     const group: Group<Item> = {
       signature,
       source,
-      effective: this.#effectiveLabels(source),
+      effective: this.effectiveLabels(source),
       items: new Map(),
       matched: new Set(),
     };
@@ -194,7 +194,8 @@ export class LabelIndex<Item> {
     }
   }
 
-  #effectiveLabels({ labels, profiles }: LabelSource): ReadonlyMap<string, string> {
+  /** Own labels and those of its profiles. */
+  effectiveLabels({ labels, profiles }: LabelSource): ReadonlyMap<string, string> {
     const effective = new Map(Object.entries(labels));
     for (const profile of profiles) {
       for (const [label, value] of Object.entries(this.#profileLabels.get(profile) ?? {})) {

@@ -430,3 +430,39 @@ test("a staged policy is reported with whom it selects and changes nothing", () 
   calculator.update(key, undefined);
   expect(calculator.staged()).toEqual([]);
 });
+
+test("a network set that cannot be read closes whoever turns its addresses away, and nobody else", () => {
+  const [[key = "", good = ""] = []] = Object.entries(networkSet("bad", ["192.0.2.0/24"], { blocked: "" }));
+  const wrongNet = good.replace("192.0.2.0/24", "192.0.2.0/33");
+  const policyOf = (rule: Record<string, unknown>) =>
+    globalPolicy("deny-db", { selector: "role == 'db'", ingress: [rule, { action: "Allow" }] });
+  const cases: readonly [rule: Record<string, unknown>, set: string, closed: boolean][] = [
+    [{ action: "Deny", source: { selector: "has(blocked)" } }, good, false],
+    [{ action: "Deny", source: { selector: "has(blocked)" } }, wrongNet, true],
+    [{ action: "Deny", source: { selector: "has(blocked)" } }, "{", true],
+    [{ action: "Deny", source: { selector: "has(other)" } }, wrongNet, false],
+    [{ action: "Deny", source: { selector: "has(other)" } }, "{", true],
+    [{ action: "Allow", source: { selector: "has(blocked)" } }, wrongNet, false],
+    [{ action: "Allow", source: { notSelector: "has(blocked)" } }, wrongNet, true],
+    [{ action: "Pass", source: { selector: "has(blocked)" } }, wrongNet, true],
+    [{ action: "Log", source: { selector: "has(blocked)" } }, wrongNet, false],
+  ];
+  for (const [rule, set, closed] of cases) {
+    const sink = new CheckingSink();
+    const calculator = tells({ ...network("red"), ...labelled, ...policyOf(rule), [key]: set }, sink);
+    const problems = () => [...sink.endpoints.values()].flatMap((one) => one.problems);
+    const expected = "policy/default/deny-db turns away network set bad, which cannot be read";
+    expect(problems()).toEqual(closed ? [expected] : []);
+    expect(calculator.invalid.has(key)).toBe(set !== good);
+    calculator.update(key, good);
+    calculator.flush();
+    expect(problems()).toEqual([]);
+    calculator.update(key, set);
+    calculator.flush();
+    expect(problems()).toEqual(closed ? [expected] : []);
+    calculator.update(key, undefined);
+    calculator.flush();
+    expect(problems()).toEqual([]);
+    sink.checkNothingIdle();
+  }
+});

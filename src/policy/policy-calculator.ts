@@ -45,6 +45,7 @@ import { Routes } from "./routes.ts";
 import { type ConvertedRules, convertRules } from "./rule-conversion.ts";
 import { RuleSource } from "./rule-source.ts";
 import { readStagedPolicy, type StagedPolicy, type StagedReport } from "./staged-policy.ts";
+import { UnreadableSets } from "./unreadable-sets.ts";
 
 type LocalSubject = Endpoint | HostInterface;
 
@@ -91,6 +92,7 @@ export class PolicyCalculator {
   readonly #pools = new Map<string, { cidr: Cidr; natOutgoing: boolean }>();
   readonly #routes: Routes;
   readonly #invalid = new Map<string, string>();
+  readonly #unreadable = new UnreadableSets();
 
   readonly #dirty = new Set<string>();
   readonly #told = new Map<string, Told>();
@@ -169,15 +171,17 @@ export class PolicyCalculator {
         );
         break;
       case "GlobalNetworkSet":
-        this.#setLabelled(
+        this.#setNetworkSet(
           key,
           read((text) => readGlobalNetworkSet(key, text)),
+          { value, namespace: undefined },
         );
         break;
       case "NetworkSet":
-        this.#setLabelled(
+        this.#setNetworkSet(
           key,
           read((text) => readNetworkSet(key, text, namespace ?? "")),
+          { value, namespace },
         );
         break;
       case "Profile":
@@ -248,6 +252,20 @@ export class PolicyCalculator {
   #setLabelled(key: string, labelled: Labelled | undefined): void {
     if (labelled === undefined) this.#rules.index.removeItem(key);
     else this.#rules.index.setItem(key, labelled.source, { addresses: labelled.addresses, ports: labelled.ports });
+  }
+
+  #setNetworkSet(
+    key: string,
+    labelled: Labelled | undefined,
+    { value, namespace }: { readonly value: string | undefined; readonly namespace: string | undefined },
+  ): void {
+    this.#setLabelled(key, labelled);
+    if (this.#unreadable.set(key, labelled === undefined ? value : undefined, namespace)) this.#doubtEverybody();
+  }
+
+  /** What an unreadable set may mean has changed: rare, so nobody remembers whom it concerns. */
+  #doubtEverybody(): void {
+    for (const key of this.#local.keys()) this.#dirty.add(key);
   }
 
   #setNode(name: string, node: Node | undefined): void {
@@ -322,6 +340,7 @@ export class PolicyCalculator {
     for (const key of this.#localOfProfile.get(name) ?? []) this.#dirty.add(key);
     this.#rules.index.setProfileLabels(name, profile?.spec.labelsToApply);
     this.#subjects.setProfileLabels(name, profile?.spec.labelsToApply);
+    if (this.#unreadable.any) this.#doubtEverybody();
   }
 
   #setPolicy(key: string, policy: Policy | undefined): void {
@@ -396,7 +415,8 @@ export class PolicyCalculator {
     const source = this.#ruleSources.get(id);
     if (source === undefined) return [missing];
     if (!source.result.ok) return [source.result.problem];
-    if (this.#sink.portSet !== undefined) return [];
+    const unknown = this.#unreadable.problemsOf(id, source.result.rules, this.#rules.index);
+    if (unknown.length > 0 || this.#sink.portSet !== undefined) return unknown;
     const named = [...source.result.rules.sets.values()].find(({ port }) => port !== undefined)?.port;
     return named === undefined ? [] : [`${id}: named port "${named.name}" is not supported yet`];
   }
