@@ -47,7 +47,7 @@ function describeNetworks(dataplane: Dataplane): void {
 }
 
 test(
-  "members of a network reach each other and strangers reach neither, in TCP, UDP and ICMP",
+  "19: members of a network reach each other and strangers reach neither, in TCP, UDP and ICMP",
   async () => {
     await using host = new TestHost("dp");
     await using dataplane = await host.open();
@@ -73,7 +73,7 @@ test(
 );
 
 test(
-  "a container cannot send under another address, and an interface nobody described gets no packet in or out",
+  "5, 29: a container cannot send under another address, and an interface nobody described gets no packet in or out",
   async () => {
     await using host = new TestHost("dp");
     await using dataplane = await host.open();
@@ -105,7 +105,7 @@ test(
 );
 
 test(
-  "tiers decide before profiles: first verdict counts, pass goes on to the next tier, the end of a tier drops",
+  "34: tiers decide before profiles: first verdict counts, pass goes on to the next tier, the end of a tier drops",
   async () => {
     await using host = new TestHost("dp");
     await using dataplane = await host.open();
@@ -150,7 +150,7 @@ test(
 );
 
 test(
-  "policed traffic passes although iptables' FORWARD policy is DROP, other forwarding does not, and the rule comes back",
+  "25: policed traffic passes although iptables' FORWARD policy is DROP, other forwarding does not, and the rule comes back",
   async () => {
     await using host = new TestHost("dp");
     let attention = 0;
@@ -186,7 +186,7 @@ test(
 );
 
 test(
-  "the legacy iptables' FORWARD policy is answered too, and a closed host keeps its containers out",
+  "25: the legacy iptables' FORWARD policy is answered too, and a closed host keeps its containers out",
   async () => {
     await using host = new TestHost("dp");
     let attention = 0;
@@ -212,7 +212,7 @@ test(
 );
 
 test(
-  "the host answers ARP for the gateway, not for a container's own address, and needs no default route for it",
+  "8, 9: the host answers ARP for the gateway, not for a container's own address, and needs no default route for it",
   async () => {
     await using host = new TestHost("dp");
     await using dataplane = await host.open();
@@ -242,7 +242,7 @@ function bridgeContainer(host: TestHost): TestNamespace {
 }
 
 test(
-  "an address that is given back takes its connections, its route and its rules with it",
+  "15: an address that is given back takes its connections, its route and its rules with it",
   async () => {
     await using host = new TestHost("dp");
     await using dataplane = await host.open();

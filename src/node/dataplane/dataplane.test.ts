@@ -35,7 +35,7 @@ async function fromScratch(words: readonly Statement[]): Promise<string> {
   return network.text();
 }
 
-test("the kernel's state is a function of what is true now, whatever was said before, in any order and division", async () => {
+test("51: the kernel's state is a function of what is true now, whatever was said before, in any order and division", async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(fc.tuple(statement, fc.boolean()), { maxLength: 25 }), async (history) => {
       const network = newNetwork();
@@ -163,7 +163,7 @@ test("one more endpoint under known policy is a few elements: no chain, no rule,
   expect(dataplane.counters.filterOperations - operationsBefore).toBe(4);
 });
 
-test("of two endpoints on one interface the smaller key is enforced, and the other when it goes", async () => {
+test("4: of two endpoints on one interface the smaller key is enforced, and the other when it goes", async () => {
   const network = newNetwork();
   const clock = new TestClock();
   const dataplane = await open(network, clock);
@@ -182,7 +182,7 @@ test("of two endpoints on one interface the smaller key is enforced, and the oth
   expect(network.forgotten).toContain(parseIpAddress("10.65.0.7"));
 });
 
-test("an interface that comes late or comes back gets its settings and route; veth and endpoint in either order", async () => {
+test("2, 3: an interface that comes late or comes back gets its settings and route; veth and endpoint in either order", async () => {
   const network = newNetwork();
   const dataplane = await open(network);
   dataplane.setInSync();
@@ -275,5 +275,16 @@ test("removing everything leaves only what was not ours", async () => {
   await dataplane.createVeth({ hostName: "cali9", containerName: "temp9" });
   await dataplane.apply();
   await dataplane.removeEverything();
+  expect(network.text()).toBe(before);
+});
+
+test("a kernel that lacks what the packet filter needs is refused with its name, and nothing is changed", async () => {
+  const network = newNetwork();
+  const before = network.text();
+  network.incapableOf = ({ actions }) => actions.some((action) => action.do === "source-nat");
+  await expect(open(network)).rejects.toMatchObject({
+    code: "KERNEL_FEATURE_MISSING",
+    message: "this kernel has no masquerading (CONFIG_NFT_MASQ)",
+  });
   expect(network.text()).toBe(before);
 });

@@ -36,6 +36,7 @@ import { FilterSync } from "./filter-sync.ts";
 import { HostInterfaces } from "./host-interfaces.ts";
 import { enableForwarding } from "./interface-settings.ts";
 import { InterfaceSync, type VethRequest } from "./interface-sync.ts";
+import { requireKernelFeatures } from "./kernel-features.ts";
 import { removeEverything } from "./remove-everything.ts";
 import { RouteSync } from "./route-sync.ts";
 
@@ -101,10 +102,11 @@ export class Dataplane implements EnforcementSink, PortSetSink, HostSink, AsyncD
     this.#lastResyncMs = clock.monotonicMs();
   }
 
-  /** Reads what the process before has left; changes nothing yet. */
+  /** Reads what the process before has left; changes nothing yet. @throws KERNEL_FEATURE_MISSING, and says which. */
   static async open(options: DataplaneOptions): Promise<Dataplane> {
     const network = options.network ?? LinuxHostNetwork.open({ routeProtocol, table: tableName });
     try {
+      requireKernelFeatures(network);
       const dataplane = new Dataplane(options, network);
       dataplane.#readBack();
       dataplane.#watch();

@@ -80,7 +80,7 @@ function kernelState(host: TestHost): string {
 }
 
 test(
-  "a restart loses no allowed packet, lets no forbidden one pass, and writes nothing when nothing changed",
+  "24: a restart loses no allowed packet, lets no forbidden one pass, and writes nothing when nothing changed",
   async () => {
     await using host = new TestHost("re");
     const first = await host.open();
@@ -219,7 +219,7 @@ test(
 );
 
 test(
-  "what was deleted while nobody ran is swept once the store has told everything, and not before",
+  "53: what was deleted while nobody ran is swept once the store has told everything, and not before",
   async () => {
     await using host = new TestHost("re");
     const first = await host.open();
@@ -243,7 +243,7 @@ test(
 );
 
 test(
-  "interference is noticed at once and repaired: table, rules, set elements, routes, interfaces",
+  "12, 45: interference is noticed at once and repaired: table, rules, set elements, routes, interfaces",
   async () => {
     await using host = new TestHost("re");
     let attention = 0;
@@ -281,7 +281,7 @@ test(
 );
 
 test(
-  "a setting somebody reset is found by the timer, whatever events were lost",
+  "1: a setting somebody reset is found by the timer, whatever events were lost",
   async () => {
     await using host = new TestHost("re");
     let nowMs = 0;

@@ -128,7 +128,7 @@ const steps: readonly [name: string, change: (ruleset: Ruleset) => void, expecte
     ["flush chain in/profile/net", "add rule in/profile/net counter drop", "delete set a4-net", "delete set a6-net"],
   ],
   [
-    "a profile that is withdrawn drops where it stood",
+    "35: a profile that is withdrawn drops where it stood",
     (ruleset) => ruleset.ruleList("profile/net", undefined),
     [
       "flush chain in/profile/net",
@@ -145,7 +145,7 @@ const steps: readonly [name: string, change: (ruleset: Ruleset) => void, expecte
     ["flush chain in/profile/net", "add rule in/profile/net counter drop", "delete set a4-net", "delete set a6-net"],
   ],
   [
-    "a network among the members comes in a set of its own, and hides what it covers",
+    "31: a network among the members comes in a set of its own, and hides what it covers",
     (ruleset) => ruleset.addressSetDelta("net", [parseCidr("10.65.0.0/24")], []),
     [
       "add set n4-net { type ipv4_addr; flags interval; }",
