@@ -111,18 +111,21 @@ const heapBefore = process.memoryUsage().rss;
 const sink = new CountingSink();
 const calculator = new PolicyCalculator({ host: "host-0", sink });
 const startMs = performance.now();
+const cpuAtStart = process.cpuUsage();
 for (const [key, value] of documents) calculator.update(key, value);
 const readMs = performance.now() - startMs;
 calculator.inSync();
 calculator.flush();
 const totalMs = performance.now() - startMs;
+const cpu = process.cpuUsage(cpuAtStart);
+const cpuMs = (cpu.user + cpu.system) / 1000;
 Bun.gc(true);
 const memoryMiB = (process.memoryUsage().rss - heapBefore) / 2 ** 20;
 if (sink.endpoints.size !== localCount || calculator.invalid.size > 0) throw new Error("the calculation is wrong");
 
 console.log(`${endpointCount} endpoints, ${localCount} local, ${policyCount} policies`);
 console.log(
-  `start: ${totalMs.toFixed(0)} ms (${(totalMs - readMs).toFixed(0)} ms of it the first flush); memory ${memoryMiB.toFixed(0)} MiB`,
+  `start: ${totalMs.toFixed(0)} ms, processor ${cpuMs.toFixed(0)} ms (${(totalMs - readMs).toFixed(0)} ms of it the first flush); memory ${memoryMiB.toFixed(0)} MiB`,
 );
 console.log(`told: ${sink.lists.size} rule lists, ${sink.members} members of sets`);
 

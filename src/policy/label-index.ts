@@ -6,7 +6,7 @@
  * - A group is compared only with selectors that one of its labels gives a chance, and the other way round.
  */
 
-import { matches, type Selector } from "../model/selector/selector.ts";
+import { type Labels, matches, type Selector } from "../model/selector/selector.ts";
 import { LabelLookup } from "./label-lookup.ts";
 import { type LabelRequirement, requirementsOf } from "./selector-requirement.ts";
 
@@ -19,7 +19,6 @@ export interface LabelSource {
 interface Group<Item> {
   readonly signature: string;
   readonly source: LabelSource;
-  effective: ReadonlyMap<string, string>;
   readonly items: Map<string, Item>;
   readonly matched: Set<string>;
 }
@@ -74,11 +73,11 @@ export class LabelIndex<Item> {
   }
 
   setProfileLabels(profile: string, labels: Readonly<Record<string, string>> | undefined): void {
+    const groups = this.#groupsOfProfile.get(profile) ?? [];
+    for (const group of groups) this.#unlist(group);
     if (labels === undefined) this.#profileLabels.delete(profile);
     else this.#profileLabels.set(profile, labels);
-    for (const group of this.#groupsOfProfile.get(profile) ?? []) {
-      this.#unlist(group);
-      group.effective = this.effectiveLabels(group.source);
+    for (const group of groups) {
       this.#list(group);
       for (const id of new Set([...group.matched, ...this.#candidates(group)])) this.#reevaluate(group, id);
     }
@@ -111,7 +110,7 @@ export class LabelIndex<Item> {
   #reevaluate(group: Group<Item>, id: string): void {
     const known = this.#selectors.get(id);
     if (known === undefined) return;
-    const matched = matches(known.selector, group.effective);
+    const matched = matches(known.selector, this.effectiveLabels(group.source));
     if (matched === group.matched.has(id)) return;
     this.#note(group, id, known, matched);
     for (const item of group.items.values()) this.#onMatch(id, item, matched);
@@ -135,7 +134,6 @@ export class LabelIndex<Item> {
     const group: Group<Item> = {
       signature,
       source,
-      effective: this.effectiveLabels(source),
       items: new Map(),
       matched: new Set(),
     };
@@ -145,10 +143,10 @@ export class LabelIndex<Item> {
       this.#groupsOfProfile.set(profile, groups.add(group));
     }
     this.#list(group);
+    const effective = this.effectiveLabels(source);
     for (const id of this.#candidates(group)) {
       const candidate = this.#selectors.get(id);
-      if (candidate !== undefined && matches(candidate.selector, group.effective))
-        this.#note(group, id, candidate, true);
+      if (candidate !== undefined && matches(candidate.selector, effective)) this.#note(group, id, candidate, true);
     }
     return group;
   }
@@ -167,11 +165,13 @@ export class LabelIndex<Item> {
   }
 
   #list(group: Group<Item>): void {
-    for (const [label, value] of group.effective) this.#groupsByLabel.add({ label, value }, group);
+    for (const [label, value] of this.effectiveLabels(group.source).entries())
+      this.#groupsByLabel.add({ label, value }, group);
   }
 
   #unlist(group: Group<Item>): void {
-    for (const [label, value] of group.effective) this.#groupsByLabel.remove({ label, value }, group);
+    for (const [label, value] of this.effectiveLabels(group.source).entries())
+      this.#groupsByLabel.remove({ label, value }, group);
   }
 
   #groupsFor(requirements: readonly LabelRequirement[] | undefined): Iterable<Group<Item>> {
@@ -186,22 +186,50 @@ export class LabelIndex<Item> {
   }
 
   /** The selectors that the group's labels give a chance. */
-  *#candidates({ effective }: Group<Item>): Iterable<string> {
+  *#candidates({ source }: Group<Item>): Iterable<string> {
     yield* this.#broadSelectors;
-    for (const [label, value] of effective) {
+    for (const [label, value] of this.effectiveLabels(source).entries()) {
       yield* this.#selectorsByLabel.under({ label, value });
       yield* this.#selectorsByLabel.under({ label, value: undefined });
     }
   }
 
-  /** Own labels and those of its profiles. */
-  effectiveLabels({ labels, profiles }: LabelSource): ReadonlyMap<string, string> {
-    const effective = new Map(Object.entries(labels));
+  /** Own labels and those of its profiles, as they are now. */
+  effectiveLabels(source: LabelSource): EffectiveLabels {
+    return new EffectiveLabels(source, this.#profileLabels);
+  }
+}
+
+/** Looked up instead of merged: most groups are asked for a label or two, and there may be as many as endpoints. */
+class EffectiveLabels implements Labels {
+  readonly #source: LabelSource;
+  readonly #profileLabels: ReadonlyMap<string, Readonly<Record<string, string>>>;
+
+  constructor(source: LabelSource, profileLabels: ReadonlyMap<string, Readonly<Record<string, string>>>) {
+    this.#source = source;
+    this.#profileLabels = profileLabels;
+  }
+
+  get(label: string): string | undefined {
+    const { labels, profiles } = this.#source;
+    if (Object.hasOwn(labels, label)) return labels[label];
+    for (const profile of profiles) {
+      const inherited = this.#profileLabels.get(profile);
+      if (inherited !== undefined && Object.hasOwn(inherited, label)) return inherited[label];
+    }
+    return undefined;
+  }
+
+  *entries(): Iterable<readonly [label: string, value: string]> {
+    const { labels, profiles } = this.#source;
+    yield* Object.entries(labels);
+    const seen = new Set<string>();
     for (const profile of profiles) {
       for (const [label, value] of Object.entries(this.#profileLabels.get(profile) ?? {})) {
-        if (!effective.has(label)) effective.set(label, value);
+        if (Object.hasOwn(labels, label) || seen.has(label)) continue;
+        seen.add(label);
+        yield [label, value];
       }
     }
-    return effective;
   }
 }
