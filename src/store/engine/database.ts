@@ -7,6 +7,7 @@
  * - `leases` and `meta` are what their names say. Lease ids are text: they have 63 bits, more than a JS number.
  */
 import { Database, type SQLQueryBindings, type Statement } from "bun:sqlite";
+import { closeSync, fstatSync, fsyncSync, openSync, writeSync } from "node:fs";
 import { OperationError } from "../../base/errors.ts";
 import type { Bytes, KeyRange, Row } from "./requests.ts";
 import { isOpenEnded, noBytes } from "./requests.ts";
@@ -43,12 +44,14 @@ const columnsWithoutValue = "h.id, h.key, h.create_revision, h.revision, h.versi
 const noLimit = -1;
 
 export class EngineDatabase {
+  readonly #path: string;
   readonly #db: Database;
   readonly #statements = new Map<string, Statement>();
   readonly path: string;
 
   constructor(path: string) {
     this.path = path;
+    this.#path = path;
     this.#db = open(path);
   }
 
@@ -214,6 +217,7 @@ export class EngineDatabase {
   vacuum(): void {
     this.#run("VACUUM");
     this.#run("PRAGMA wal_checkpoint(TRUNCATE)");
+    growLog(this.#path);
   }
 
   close(): void {
@@ -244,6 +248,26 @@ export class EngineDatabase {
   }
 }
 
+/** As much as the log grows to before SQLite writes it back (1,000 pages), and as much again for large transactions. */
+const logBytes = 8 * 1024 * 1024;
+
+/**
+ * Writes zeros behind what the write-ahead log holds, so that a commit's sync need not record a longer file too: half the
+ * time, and a tenth of the worst on a busy disk. SQLite stops reading a log at the first frame without a valid checksum.
+ */
+function growLog(path: string): void {
+  if (path === ":memory:") return;
+  const log = openSync(`${path}-wal`, "a", 0o600);
+  try {
+    const { size } = fstatSync(log);
+    if (size >= logBytes) return;
+    writeSync(log, new Uint8Array(logBytes - size));
+    fsyncSync(log);
+  } finally {
+    closeSync(log);
+  }
+}
+
 function open(path: string): Database {
   const db = new Database(path, { create: true, readwrite: true, strict: true });
   try {
@@ -268,6 +292,8 @@ function open(path: string): Database {
     db.run(schema);
     db.run(`PRAGMA user_version = ${schemaVersion}`);
     db.run("COMMIT");
+    // Not before: SQLite removes a log that it finds beside an empty file.
+    growLog(path);
     return db;
   } catch (cause) {
     db.close();
