@@ -227,3 +227,17 @@ test(
   },
   timeoutMs,
 );
+
+test(
+  "a service that was paused and went on is still watched, and leaves nothing",
+  async () => {
+    await using lab = await Lab.create({ name: freshName(), hosts: 1, parts: "docker" });
+    const docker = lab.state.hosts[0]?.services[0]?.pid ?? 0;
+    process.kill(docker, "SIGSTOP");
+    await until("Docker is paused", async () => (await Bun.file(`/proc/${docker}/stat`).text()).includes(") T "));
+    process.kill(docker, "SIGCONT");
+    await lab.restart("host1", "docker", "SIGKILL");
+    expect(lab.state.hosts[0]?.services[0]?.restarts).toBe(1);
+  },
+  timeoutMs,
+);

@@ -35,6 +35,7 @@ export interface ServiceOptions {
 
 const probeEveryMs = 50;
 const logCheckEveryMs = 10_000;
+const parentCheckEveryMs = 1_000;
 /** Nobody waits longer for a service that ends each time it is started. */
 const fruitlessStartsMax = 8;
 /** A service that ran this long has come up: its next end is not part of a row of failures. */
@@ -165,6 +166,7 @@ export class Service {
     using watching = new AbortScope(signal);
     const probing = this.#probe(watching.signal);
     const keeping = this.#keepLogSmall(watching.signal);
+    const waking = this.#wakeStoppedParent(outer, watching.signal);
     const stopped = new Promise<"stopped">((resolve) => {
       // An aborted signal fires no event any more.
       if (watching.signal.aborted) resolve("stopped");
@@ -174,7 +176,8 @@ export class Service {
     // Somebody may kill nsenter alone: its program would go on beside its successor.
     if (exit !== "stopped") await this.#endOrphan();
     watching.stop();
-    await Promise.all([probing, keeping]);
+    await Promise.all([probing, keeping, waking]);
+    outer.kill("SIGCONT");
     this.#outer = undefined;
     if (exit === "stopped") return "stopped";
     return outer.signalCode === null ? `ended with exit code ${exit}` : `ended by ${outer.signalCode}`;
@@ -199,6 +202,14 @@ export class Service {
         if (!signal.aborted) this.#reason = describeError(error);
       }
       await this.#clock.sleep(probeEveryMs, signal).catch(() => undefined);
+    }
+  }
+
+  /** nsenter stops with a program that gets SIGSTOP, but does not go on with it: it would never tell that it has ended. */
+  async #wakeStoppedParent(outer: Bun.Subprocess, signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      await this.#clock.sleep(parentCheckEveryMs, signal).catch(() => undefined);
+      if (this.#program !== undefined && !processAlive(this.#program)) outer.kill("SIGCONT");
     }
   }
 
