@@ -169,7 +169,7 @@ const refused: readonly [line: string, stdout: string, stderr: RegExp][] = [
   ["get wep nosuch", "", /^resource does not exist: WorkloadEndpoint\(default\/nosuch\) with error: <nil>\n$/],
   ["get", "", /^Usage:/],
   ["ipam show --ip=1.2.3", "Error executing command: invalid IP address specified: 1.2.3\n", /^$/],
-  ["apply -f x", "", /^calicoctl: "apply -f" is not built yet; there are: profile, get, ipam show, version\n$/],
+  ["patch node x", "", /^calicoctl: "patch node" is not built yet; there are: profile, get, create, apply, /],
   ["bogus", "", /^calicoctl: unknown command "bogus"; there are: /],
   ["profile show --store", "", /--store needs a value/],
   ["--store=ftp://x profile show", "", /^/],

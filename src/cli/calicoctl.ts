@@ -16,6 +16,8 @@ import { ipamShow, ipamUsage } from "./calicoctl/ipam-show.ts";
 import { profile } from "./calicoctl/profile.ts";
 import { profileHelp } from "./calicoctl/profile-usage.ts";
 import { version, versionUsage } from "./calicoctl/version.ts";
+import { writeCommand } from "./calicoctl/write.ts";
+import { writeHelp } from "./calicoctl/write-usage.ts";
 
 /** How long a command waits for a store that does not answer. */
 const storeTimeoutMs = 5_000;
@@ -29,13 +31,17 @@ interface Entry {
 const commands: Readonly<Record<string, Entry>> = {
   profile: { run: profile, help: profileHelp, family: "classic" },
   get: { run: get, help: getUsage, family: "modern" },
+  create: { run: writeCommand("create"), help: writeHelp("create"), family: "modern" },
+  apply: { run: writeCommand("apply"), help: writeHelp("apply"), family: "modern" },
+  replace: { run: writeCommand("replace"), help: writeHelp("replace"), family: "modern" },
+  delete: { run: writeCommand("delete"), help: writeHelp("delete"), family: "modern" },
   "ipam show": { run: ipamShow, help: ipamUsage, family: "modern" },
   version: { run: version, help: versionUsage, family: "modern" },
 };
 
 /** Words of the classic, modern and seed releases that will be answered later. */
 const notBuiltYet: ReadonlySet<string> = new Set(
-  "status node container endpoint pool bgp ipam checksystem diags config create apply replace delete patch label validate convert datastore cluster reset master group ipv4 ipv6 launch run ps".split(
+  "status node container endpoint pool bgp ipam checksystem diags config patch label validate convert datastore cluster reset master group ipv4 ipv6 launch run ps".split(
     " ",
   ),
 );
@@ -47,6 +53,8 @@ Usage: calicoctl [--store=URL[,URL...]] [-c FILE] COMMAND [ARGUMENTS]
 Commands:
   profile     show, add and remove profiles, their rules and tags
   get         show resources: calicoctl get workloadendpoints --all-namespaces
+  create, apply, replace, delete
+              write resources: calicoctl apply -f policy.yaml
   ipam show   how much of the address pools is used, by whom an address is held
   version     of this program and of the cluster
 

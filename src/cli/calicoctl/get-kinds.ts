@@ -2,7 +2,7 @@
 
 import { z } from "zod";
 import type { Kind } from "../../model/kinds.ts";
-import { userPolicyName } from "../../model/policy-resource.ts";
+import type { TieredPolicyKind } from "../../model/policy-resource.ts";
 import type { AnyResource } from "../../model/resource.ts";
 
 export interface KindView {
@@ -42,13 +42,13 @@ function labelsOf(resource: AnyResource): string {
     .join(",");
 }
 
-const policyView = (kind: "GlobalNetworkPolicy" | "NetworkPolicy", aliases: readonly string[]): KindView => ({
+const policyView = (kind: TieredPolicyKind, aliases: readonly string[]): KindView => ({
   kind,
   aliases,
   columns: ["NAME", "TIER"],
   wide: ["NAME", "TIER", "ORDER", "SELECTOR"],
   cell: (resource, column) => {
-    if (column === "NAME") return userPolicyName(resource.metadata);
+    if (column === "NAME") return resource.metadata.name;
     if (column === "TIER") return member(resource, "tier") || "default";
     return column === "ORDER" ? orderOf(resource) : member(resource, "selector");
   },
@@ -128,12 +128,36 @@ const named =
   (resource: AnyResource, column: string): string =>
     column === "NAME" ? resource.metadata.name : cell(resource, column);
 
+/** NAME and the given columns, narrow and wide alike. */
+function plainView(
+  kind: Kind,
+  aliases: string,
+  cells: Readonly<Record<string, (resource: AnyResource) => string>>,
+): KindView {
+  const columns = ["NAME", ...Object.keys(cells)];
+  const cell = named((resource, column) => cells[column]?.(resource) ?? "");
+  return { kind, aliases: aliases.split(" "), columns, wide: columns, cell };
+}
+
+function countOf(resource: AnyResource, name: string): string {
+  return String(z.array(z.unknown()).catch([]).parse(record.parse(resource.spec)[name]).length);
+}
+
 export const kindViews: readonly KindView[] = [
   endpointView,
   poolView,
   nodeView,
   policyView("GlobalNetworkPolicy", ["globalnetworkpolicy", "globalnetworkpolicies", "gnp", "gnps"]),
   policyView("NetworkPolicy", ["networkpolicy", "networkpolicies", "policy", "policies", "np", "nps", "pol", "pols"]),
+  policyView("StagedGlobalNetworkPolicy", [
+    "stagedglobalnetworkpolicy",
+    "stagedglobalnetworkpolicies",
+    "sgnp",
+    "sgnps",
+  ]),
+  policyView("StagedNetworkPolicy", [
+    ..."stagednetworkpolicy stagednetworkpolicies stagedpolicy stagedpolicies snp snps spol spols".split(" "),
+  ]),
   {
     kind: "Profile",
     aliases: ["profile", "profiles", "pro", "pros"],
@@ -180,6 +204,30 @@ export const kindViews: readonly KindView[] = [
       return members(resource, column === "IPS" ? "expectedIPs" : "profiles");
     }),
   },
+  plainView("BGPConfiguration", "bgpconfiguration bgpconfigurations bgpconfig bgpconfigs", {
+    LOGSEVERITY: (resource) => member(resource, "logSeverityScreen"),
+    MESHENABLED: (resource) => member(resource, "nodeToNodeMeshEnabled") || "-",
+    ASNUMBER: (resource) => member(resource, "asNumber") || "-",
+  }),
+  plainView("BGPFilter", "bgpfilter bgpfilters bgpf bgpfs bf bfs", {
+    NUMEXPORTV4: (resource) => countOf(resource, "exportV4"),
+    NUMIMPORTV4: (resource) => countOf(resource, "importV4"),
+    NUMEXPORTV6: (resource) => countOf(resource, "exportV6"),
+    NUMIMPORTV6: (resource) => countOf(resource, "importV6"),
+  }),
+  plainView("BGPPeer", "bgppeer bgppeers bgpp bgpps bp bps", {
+    PEERIP: (resource) => member(resource, "peerIP"),
+    NODE: (resource) => member(resource, "node") || member(resource, "nodeSelector") || "(global)",
+    ASN: (resource) => member(resource, "asNumber"),
+  }),
+  plainView("FelixConfiguration", "felixconfiguration felixconfigurations felixconfig felixconfigs", {}),
+  plainView("IPAMConfiguration", "ipamconfiguration ipamconfigurations ipamconfig ipamconfigs", {
+    STRICTAFFINITY: (resource) => member(resource, "strictAffinity"),
+    AUTOALLOCATEBLOCKS: (resource) => member(resource, "autoAllocateBlocks"),
+  }),
+  plainView("CalicoNodeStatus", "caliconodestatus caliconodestatuses nodestatus nodestatuses", {
+    NODE: (resource) => member(resource, "node"),
+  }),
   {
     kind: "ClusterInformation",
     aliases: ["clusterinformation", "clusterinformations", "clusterinfo", "clusterinfos"],

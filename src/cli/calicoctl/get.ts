@@ -6,7 +6,8 @@ import { BadInput } from "../../base/errors.ts";
 import { stringifyJson } from "../../model/json.ts";
 import { kindPrefix, parseResourceKey } from "../../model/keys.ts";
 import { isNamespaced } from "../../model/kinds.ts";
-import { userPolicyName } from "../../model/policy-resource.ts";
+import { policyNameOf } from "../../model/policy-names.ts";
+import { isTieredPolicy } from "../../model/policy-resource.ts";
 import { defaultAllowProfile } from "../../model/profile.ts";
 import { AnyResource, apiVersion, decode } from "../../model/resource.ts";
 import type { KeyValue, Store } from "../../store/store.ts";
@@ -96,13 +97,12 @@ function resourceOf({ key, value, modRevision }: KeyValue, { view }: Wish): read
     const resource = decode(AnyResource, value, key);
     const { annotations, ...metadata } = resource.metadata;
     const { [policyAnnotation]: _hidden, ...shown } = annotations ?? {};
-    const policy = view.kind === "GlobalNetworkPolicy" || view.kind === "NetworkPolicy";
     return [
       {
         ...resource,
         metadata: {
           ...metadata,
-          name: policy ? userPolicyName(resource.metadata) : metadata.name,
+          name: isTieredPolicy(view.kind) ? policyNameOf(resource) : metadata.name,
           ...(Object.keys(shown).length === 0 ? {} : { annotations: shown }),
           resourceVersion: String(modRevision),
         },
