@@ -103,6 +103,21 @@ const cases: readonly [name: string, rule: Partial<Rule>, expected: readonly str
     { protocol: 17, ipVersion: 6, ...from({ notPorts: [port(1, 9)], notPortSets: ["n-dns"] }) },
     ["meta nfproto ipv6 meta l4proto 17 th sport != { 1-9 } ip6 saddr . meta l4proto . th sport != @p6-n-dns accept"],
   ],
+  [
+    "excluding ports by name is no matter of packets that have none: they match",
+    { ipVersion: 4, notProtocol: 6, ...to({ notPortSets: ["n-dns"] }) },
+    [
+      "meta nfproto ipv4 meta l4proto != { 6, 17, 33, 132, 136 } meta l4proto != 6 accept",
+      "meta nfproto ipv4 meta l4proto { 6, 17, 33, 132, 136 } meta l4proto != 6 ip daddr . meta l4proto . th dport != @p4-n-dns accept",
+    ],
+  ],
+  [
+    "unless the rule also wants ports",
+    { ipVersion: 4, ...from({ portSets: ["n-http"] }), ...to({ notPortSets: ["n-dns"] }) },
+    [
+      "meta nfproto ipv4 meta l4proto { 6, 17, 33, 132, 136 } ip saddr . meta l4proto . th sport @p4-n-http ip daddr . meta l4proto . th dport != @p4-n-dns accept",
+    ],
+  ],
   ["a protocol can be excluded", { notProtocol: 6 }, ["meta l4proto != 6 accept"]],
 ];
 for (const [name, rule, expected] of cases)

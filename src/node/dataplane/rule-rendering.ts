@@ -39,7 +39,12 @@ export type HasNetworks = (id: SetId, family: 4 | 6) => boolean;
 export type RuleSettings = Pick<HostSettings, "logPrefix" | "denyAction">;
 
 export function renderRules(rules: readonly Rule[], hasNetworks: HasNetworks, settings: RuleSettings): RuleSpec[] {
-  return rules.flatMap((rule) => renderRule(rule, hasNetworks, settings));
+  return rules.flatMap((rule) => [
+    ...(excludesPortsOnly(rule)
+      ? renderRule(withoutPorts(rule), [hasNoPorts, ...notProtocolMatches(rule)], hasNetworks, settings)
+      : []),
+    ...renderRule(rule, protocolMatches(rule), hasNetworks, settings),
+  ]);
 }
 
 export function setsUsed(rules: readonly Rule[]): Set<SetId> {
@@ -58,9 +63,13 @@ export function portSetsUsed(rules: readonly Rule[]): Set<SetId> {
 }
 
 /** One rule for both families where it names no addresses; else one per family and combination of named sets. */
-function renderRule(rule: Rule, hasNetworks: HasNetworks, settings: RuleSettings): RuleSpec[] {
+function renderRule(
+  rule: Rule,
+  protocol: readonly Match[],
+  hasNetworks: HasNetworks,
+  settings: RuleSettings,
+): RuleSpec[] {
   const actions = actionsOf(rule.action, settings);
-  const protocol = protocolMatches(rule);
   if (!namesAddresses(rule)) {
     const family: Match[] = rule.ipVersion === undefined ? [] : [{ match: "family", family: rule.ipVersion }];
     const ports = [...rangeMatches(rule.source, "source"), ...rangeMatches(rule.destination, "destination")];
@@ -145,8 +154,26 @@ function protocolMatches(rule: Rule): Match[] {
   const matches: Match[] = [];
   if (rule.protocol !== undefined) matches.push({ match: "protocol", numbers: [rule.protocol] });
   else if (hasPorts(rule)) matches.push({ match: "protocol", numbers: protocolsWithPorts });
-  if (rule.notProtocol !== undefined) matches.push({ match: "protocol", numbers: [rule.notProtocol], not: true });
-  return matches;
+  return [...matches, ...notProtocolMatches(rule)];
+}
+
+function notProtocolMatches({ notProtocol }: Rule): Match[] {
+  return notProtocol === undefined ? [] : [{ match: "protocol", numbers: [notProtocol], not: true }];
+}
+
+const hasNoPorts: Match = { match: "protocol", numbers: protocolsWithPorts, not: true };
+
+/** Such a rule is for other protocols too: their packets have no port that could be the excluded one. */
+function excludesPortsOnly(rule: Rule): boolean {
+  const wantsPorts = [rule.source, rule.destination].some(
+    (side) => side.ports.length + (side.portSets?.length ?? 0) > 0,
+  );
+  return rule.protocol === undefined && hasPorts(rule) && !wantsPorts;
+}
+
+function withoutPorts(rule: Rule): Rule {
+  const none = { notPorts: [], notPortSets: [] };
+  return { ...rule, source: { ...rule.source, ...none }, destination: { ...rule.destination, ...none } };
 }
 
 function hasPorts({ source, destination }: Rule): boolean {

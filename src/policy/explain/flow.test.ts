@@ -313,6 +313,18 @@ const cases: [name: string, documents: Documents, from: Name, to: Name, port: st
       "the end of tier",
     ],
     [
+      "a port that is excluded by name is no matter of ICMP",
+      {
+        ...base,
+        ...deny({ ingress: [{ action: "Deny", destination: { notPorts: ["http"] } }, { action: "Allow" }] }),
+      },
+      "a",
+      "b",
+      "icmp",
+      "denied",
+      "rule 1 of policy p",
+    ],
+    [
       "a broken policy closes whom it selects",
       { ...base, ...deny({ ingress: [{ action: "Allow", source: { selector: "has(" } }] }) },
       "a",

@@ -38,7 +38,7 @@ function protocolMismatch(rule: Rule, { protocol }: Packet): Mismatch {
   if (wanted !== undefined && protocolNumber(wanted, "protocol") !== protocol) return `protocol is not ${wanted}`;
   if (unwanted !== undefined && protocolNumber(unwanted, "notProtocol") === protocol) return `protocol is ${unwanted}`;
   const sides = [rule.source, rule.destination];
-  const asksPorts = sides.some((side) => (side?.ports ?? []).length + (side?.notPorts ?? []).length > 0);
+  const asksPorts = sides.some((side) => (side?.ports ?? []).length > 0);
   return asksPorts && !protocolsWithPorts.has(protocol) ? "the protocol has no ports" : undefined;
 }
 
@@ -158,6 +158,8 @@ function portsMismatch(
 ): Mismatch {
   const { ports = [], notPorts = [] } = side;
   if (ports.length + notPorts.length === 0) return undefined;
+  // Nothing is excluded of a packet without ports; what asks for ports has been told already.
+  if (!protocolsWithPorts.has(packet.protocol)) return undefined;
   const port = name === "source" ? packet.sourcePort : packet.destinationPort;
   if (port === undefined) return "the packet has no ports";
   const among = (list: readonly (string | number)[]) =>
