@@ -71,6 +71,7 @@ export interface EndpointEnforcement {
   readonly mac: string | undefined;
   readonly addresses: readonly IpAddress[];
   readonly tiers: readonly TierRef[];
+  /** A "pass" in one of them is no verdict: that list ends there, the next one is asked. */
   readonly profiles: readonly RuleListId[];
   /** Reasons why the endpoint is closed, readable for a user. */
   readonly problems: readonly string[];

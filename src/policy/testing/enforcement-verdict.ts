@@ -7,7 +7,7 @@ import { portMember } from "../port-member.ts";
 import type { CheckingSink } from "./checking-sink.ts";
 import type { Direction, OraclePacket, Verdict } from "./oracle.ts";
 
-const protocolNumbers = { TCP: 6, UDP: 17, ICMP: 1 } as const;
+const protocolNumbers = { TCP: 6, UDP: 17, ICMP: 1, ICMPv6: 58 } as const;
 
 export interface Judge {
   readonly tiers: readonly TierRef[];
@@ -34,12 +34,9 @@ export function verdictOf(sink: CheckingSink, judge: Judge, direction: Direction
   }
   if (judge.profiles === undefined) return "none";
   for (const profile of judge.profiles) {
-    // Pass ends a profile's list without a word only by being skipped: it says nothing there.
-    const list = sink.lists.get(profile);
-    const hit = list?.[side].find(
-      (rule) => (rule.action === "allow" || rule.action === "deny") && matchesRule(sink, rule, packet),
-    );
-    if (hit !== undefined) return hit.action === "allow" ? "allow" : "deny";
+    // Pass is no verdict: the list ends there, as in the kernel, and the next profile is asked.
+    const action = decide([profile]);
+    if (action === "allow" || action === "deny") return action;
   }
   return "deny";
 }
@@ -63,7 +60,7 @@ function matchesSide(sink: CheckingSink, match: RuleMatch, text: string, port: n
   const address = parseIpAddress(text);
   const inSet = (id: string) => [...(sink.sets.get(id) ?? [])].some((cidr) => cidrContains(cidr, address));
   const inPortSet = (id: string) => sink.portSets.get(id)?.has(portMember({ address, protocol, port })) ?? false;
-  const hasPorts = protocol !== protocolNumbers.ICMP;
+  const hasPorts = protocol === protocolNumbers.TCP || protocol === protocolNumbers.UDP;
   const inRange = ({ first, last }: { first: number; last: number }) => hasPorts && first <= port && port <= last;
   const { nets, notNets, sets, notSets, ports, notPorts, portSets = [], notPortSets = [] } = match;
   return (

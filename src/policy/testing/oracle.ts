@@ -25,7 +25,7 @@ export interface OracleSide {
 
 export interface OracleRule {
   readonly action: "Allow" | "Deny" | "Pass" | "Log";
-  readonly protocol?: "TCP" | "UDP" | "ICMP" | undefined;
+  readonly protocol?: "TCP" | "UDP" | "ICMP" | "ICMPv6" | undefined;
   readonly notProtocol?: "TCP" | "UDP" | undefined;
   readonly ipVersion?: 4 | 6 | undefined;
   readonly icmp?: { readonly type: number; readonly code?: number } | undefined;
@@ -78,7 +78,7 @@ export interface OracleCluster {
 export interface OraclePacket {
   readonly source: string;
   readonly destination: string;
-  readonly protocol: "TCP" | "UDP" | "ICMP";
+  readonly protocol: "TCP" | "UDP" | "ICMP" | "ICMPv6";
   readonly sourcePort: number;
   readonly destinationPort: number;
   readonly icmp: { readonly type: number; readonly code: number };
@@ -124,11 +124,10 @@ export function oracleVerdict(
   if (stage !== "normal") return "none";
   for (const name of item.profiles) {
     const rules = cluster.profiles[name]?.[direction] ?? [];
-    const hit = rules.find(
-      ({ action, ...rule }) =>
-        (action === "Allow" || action === "Deny") && ruleMatches(cluster, { action, ...rule }, undefined, packet),
-    );
-    if (hit !== undefined) return hit.action === "Allow" ? "allow" : "deny";
+    const hit = rules.find((rule) => rule.action !== "Log" && ruleMatches(cluster, rule, undefined, packet));
+    if (hit?.action === "Allow") return "allow";
+    if (hit?.action === "Deny") return "deny";
+    // Pass is no verdict: the profile's later rules are left out, the next profile is asked.
   }
   return "deny";
 }
@@ -187,7 +186,7 @@ function sideMatches(
     return false;
   }
   const isOneOf = (wanted: readonly (number | string)[]) =>
-    protocol !== "ICMP" &&
+    (protocol === "TCP" || protocol === "UDP") &&
     wanted.some((one) =>
       typeof one === "number"
         ? one === port

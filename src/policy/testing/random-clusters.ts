@@ -19,6 +19,7 @@ import type {
 const addresses = ["10.0.0.1", "10.0.0.2", "10.0.0.3", "10.0.1.1", "fd00::1", "fd00::2"] as const;
 const outside = ["192.0.2.1", "fd01::1"] as const;
 const namespaces = ["n1", "n2"] as const;
+const nets = { 4: ["10.0.0.0/24", "10.0.0.0/8", "10.0.0.2/32"], 6: ["fd00::/16", "fd00::1/128"] } as const;
 const labels = ["a", "b"] as const;
 const values = ["x", "xy"] as const;
 const portNames = ["http", "dns"] as const;
@@ -27,7 +28,7 @@ const tierNames = ["default", "early", "late"] as const;
 
 const label = fc.constantFrom(...labels);
 const value = fc.constantFrom(...values);
-const someLabels = fc.dictionary(label, value, { maxKeys: 2 });
+export const someLabels = fc.dictionary(label, value, { maxKeys: 2 });
 const maybe = <Value>(one: fc.Arbitrary<Value>) => fc.option(one, { nil: undefined, freq: 2 });
 
 function selectorOver(names: fc.Arbitrary<string>): fc.Arbitrary<OracleSelector> {
@@ -57,10 +58,11 @@ const namespaceSelector: fc.Arbitrary<OracleSelector> = fc.oneof(
   fc.record({ is: fc.constant("has" as const), label: fc.constant("team") }),
 );
 
-function side(family: 4 | 6, port: fc.Arbitrary<number | string> | undefined): fc.Arbitrary<OracleSide> {
-  const ofFamily = (text: string) => text.includes(":") === (family === 6);
-  const nets = family === 4 ? ["10.0.0.0/24", "10.0.0.0/8", "10.0.0.2/32"] : ["fd00::/16", "fd00::1/128"];
-  const net = fc.constantFrom(...nets.filter(ofFamily));
+/** What rules say of nets, by IP version; the oracle's within() says which it can read. */
+export type Nets = Readonly<Record<4 | 6, readonly string[]>>;
+
+function side(ofFamily: readonly string[], port: fc.Arbitrary<number | string> | undefined): fc.Arbitrary<OracleSide> {
+  const net = fc.constantFrom(...ofFamily);
   const ports = port === undefined ? fc.constant(undefined) : maybe(fc.array(port, { minLength: 1, maxLength: 2 }));
   return fc.record({
     nets: maybe(fc.array(net, { minLength: 1, maxLength: 2 })),
@@ -88,31 +90,49 @@ const sparse = (one: fc.Arbitrary<OracleSide>) =>
 
 const action = fc.constantFrom("Allow" as const, "Allow", "Allow", "Deny", "Pass", "Log");
 const numeric = fc.constantFrom(80, 53);
-const rule: fc.Arbitrary<OracleRule> = fc.constantFrom(4 as const, 6).chain((family) => {
-  const any = sparse(side(family, undefined));
-  const named = sparse(side(family, fc.constantFrom<number | string>(...portNames)));
-  const withPorts = sparse(side(family, fc.oneof(numeric, fc.constantFrom(...portNames))));
-  const icmp = maybe(fc.record({ type: fc.constantFrom(0, 8), code: fc.constantFrom(0, 1) }));
-  return fc.oneof(
-    fc.record({ action, source: any, destination: any, ipVersion: maybe(fc.constant(family)) }),
-    fc.record({
-      action,
-      source: named,
-      destination: named,
-      notProtocol: maybe(fc.constantFrom("TCP" as const, "UDP")),
-    }),
-    fc.record({ action, protocol: fc.constantFrom("TCP" as const, "UDP"), source: withPorts, destination: withPorts }),
-    fc.record({
-      action,
-      protocol: fc.constant("ICMP" as const),
-      source: sparse(side(4, undefined)),
-      destination: sparse(side(4, undefined)),
-      icmp,
-      notICMP: icmp,
-    }),
-  );
-});
-const rules = fc.array(rule, { minLength: 1, maxLength: 4 });
+const rule = (nets: Nets): fc.Arbitrary<OracleRule> =>
+  fc.constantFrom(4 as const, 6).chain((family) => {
+    const any = sparse(side(nets[family], undefined));
+    const named = sparse(side(nets[family], fc.constantFrom<number | string>(...portNames)));
+    const withPorts = sparse(side(nets[family], fc.oneof(numeric, fc.constantFrom(...portNames))));
+    const types = family === 4 ? [0, 8] : [128, 129];
+    const icmp = maybe(fc.record({ type: fc.constantFrom(...types), code: fc.constantFrom(0, 1) }));
+    return fc.oneof(
+      fc.record({ action, source: any, destination: any, ipVersion: maybe(fc.constant(family)) }),
+      fc.record({
+        action,
+        source: named,
+        destination: named,
+        notProtocol: maybe(fc.constantFrom("TCP" as const, "UDP")),
+      }),
+      fc.record({
+        action,
+        protocol: fc.constantFrom("TCP" as const, "UDP"),
+        source: withPorts,
+        destination: withPorts,
+      }),
+      fc.record({
+        action,
+        protocol: fc.constant(family === 4 ? ("ICMP" as const) : "ICMPv6"),
+        source: any,
+        destination: any,
+        icmp,
+        notICMP: icmp,
+      }),
+    );
+  });
+export const rulesOver = (nets: Nets) => fc.array(rule(nets), { minLength: 1, maxLength: 4 });
+const rules = rulesOver(nets);
+type Rules = ReturnType<typeof rulesOver>;
+
+export const endpointPorts = fc.array(
+  fc.record({
+    name: fc.constantFrom(...portNames),
+    protocol: fc.constantFrom("TCP" as const, "UDP"),
+    port: fc.constantFrom(80, 53, 81),
+  }),
+  { maxLength: 2 },
+);
 
 const item = (id: string): fc.Arbitrary<OracleItem> =>
   fc
@@ -124,14 +144,7 @@ const item = (id: string): fc.Arbitrary<OracleItem> =>
       addresses: fc.subarray([...addresses], { minLength: 1, maxLength: 2 }),
       labels: someLabels,
       profiles: fc.subarray([...profileNames], { maxLength: 2 }),
-      ports: fc.array(
-        fc.record({
-          name: fc.constantFrom(...portNames),
-          protocol: fc.constantFrom("TCP" as const, "UDP"),
-          port: fc.constantFrom(80, 53, 81),
-        }),
-        { maxLength: 2 },
-      ),
+      ports: endpointPorts,
     })
     .map((one): OracleItem => {
       const isSet = one.kind === "globalSet" || one.kind === "set";
@@ -146,7 +159,7 @@ const item = (id: string): fc.Arbitrary<OracleItem> =>
       };
     });
 
-const policy = (name: string): fc.Arbitrary<OraclePolicy> =>
+export const policy = (name: string, rules: Rules, namespaces: readonly string[]): fc.Arbitrary<OraclePolicy> =>
   fc
     .record({
       namespace: fc.option(fc.constantFrom(...namespaces), { nil: undefined, freq: 1 }),
@@ -166,7 +179,7 @@ const policy = (name: string): fc.Arbitrary<OraclePolicy> =>
       return { ...one, name, applyOnForward: true, types: ["Ingress"], egress: [] };
     });
 
-const profile = (name: string): fc.Arbitrary<OracleProfile> =>
+export const profile = (name: string, rules: Rules): fc.Arbitrary<OracleProfile> =>
   name.startsWith("kns.")
     ? fc.record({
         labels: value.map((team) => ({ "pcns.team": team })),
@@ -175,15 +188,17 @@ const profile = (name: string): fc.Arbitrary<OracleProfile> =>
       })
     : fc.record({ labels: someLabels, ingress: rules, egress: rules });
 
-const tier = fc.record({
+export const tier = fc.record({
   order: maybe(fc.constantFrom(1, 2, 3)),
   defaultAction: fc.constantFrom("Deny" as const, "Pass"),
 });
 
 export const clusters: fc.Arbitrary<OracleCluster> = fc.record({
   items: fc.tuple(...["i1", "i2", "i3", "i4", "i5"].map(item)),
-  policies: fc.tuple(...["q1", "q2", "q3", "q4"].map(policy)).chain((all) => fc.subarray([...all])),
-  profiles: fc.tuple(...profileNames.map(profile)).chain((all) => {
+  policies: fc
+    .tuple(...["q1", "q2", "q3", "q4"].map((name) => policy(name, rules, namespaces)))
+    .chain((all) => fc.subarray([...all])),
+  profiles: fc.tuple(...profileNames.map((name) => profile(name, rules))).chain((all) => {
     const entries = profileNames.map((name, at) => [name, all[at]] as const);
     return fc
       .subarray([...entries], { minLength: 3 })
@@ -201,13 +216,15 @@ export function packets(): readonly OraclePacket[] {
     { protocol: "UDP" as const, sourcePort: 4000, destinationPort: 53, icmp },
     { protocol: "ICMP" as const, sourcePort: 0, destinationPort: 0, icmp },
     { protocol: "ICMP" as const, sourcePort: 0, destinationPort: 0, icmp: { type: 0, code: 1 } },
+    { protocol: "ICMPv6" as const, sourcePort: 0, destinationPort: 0, icmp: { type: 128, code: 0 } },
+    { protocol: "ICMPv6" as const, sourcePort: 0, destinationPort: 0, icmp: { type: 129, code: 1 } },
   ];
   return all.flatMap((source) =>
     all
       .filter((destination) => destination !== source && destination.includes(":") === source.includes(":"))
       .flatMap((destination) =>
         kinds
-          .filter(({ protocol }) => protocol !== "ICMP" || !source.includes(":"))
+          .filter(({ protocol }) => protocol !== (source.includes(":") ? "ICMP" : "ICMPv6"))
           .map((kind) => ({ source, destination, ...kind })),
       ),
   );
