@@ -84,9 +84,12 @@ test("the gate stays shut while the kernel refuses, says why, and opens once it 
     "the kernel does not enforce the endpoint's policy yet: nft is broken",
   );
   expect(all.health.summary().ready).toBe(false);
+  expect(all.enforcement.status()).toMatchObject({ revision });
+  expect(all.enforcement.status()).not.toMatchObject({ enforcedRevision: revision });
   const opening = all.enforcement.programmed(KEY, revision, AbortSignal.timeout(2_000));
   all.dataplane.failWith = undefined;
   await opening;
+  expect(all.enforcement.status()).toMatchObject({ enforcedRevision: revision });
   expect(all.dataplane.applied.get(KEY)).toBe("v1");
   expect(all.health.summary().ready).toBe(true);
 });

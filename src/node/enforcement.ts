@@ -57,6 +57,7 @@ export class Enforcement {
   readonly #endpoints = new RevisionWaiters();
   readonly #firstSync = Promise.withResolvers<void>();
   #everInSync = false;
+  #enforcedRevision = 0;
   #lastError: string | undefined;
 
   constructor(options: EnforcementOptions) {
@@ -141,6 +142,7 @@ export class Enforcement {
     return {
       datastore: this.#watched.inSync ? "in-sync" : this.#everInSync ? "out of reach" : "waiting",
       revision: this.#watched.revision,
+      enforcedRevision: this.#enforcedRevision,
       lastError: this.#lastError ?? null,
       invalid: Object.fromEntries(this.#options.calculator.invalid),
     };
@@ -174,9 +176,11 @@ export class Enforcement {
       return;
     }
     const startedMs = clock.monotonicMs();
+    const { revision } = this.#watched;
     try {
       calculator.flush();
       await dataplane.apply(signal);
+      this.#enforcedRevision = revision;
       this.#lastError = undefined;
       health.report("Dataplane", { live: true, ready: true, detail: "kernel state applied" });
       onPass(clock.monotonicMs() - startedMs, false);
