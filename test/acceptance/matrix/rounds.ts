@@ -1,0 +1,157 @@
+/** Random policies, profiles, network sets and labels around endpoints that stay: one cluster for the oracle per round. */
+
+import fc from "fast-check";
+import type {
+  OracleCluster,
+  OracleItem,
+  OraclePacket,
+  OracleProfile,
+  OracleSelector,
+} from "../../../src/policy/testing/oracle.ts";
+import { type Direction, oracleVerdict } from "../../../src/policy/testing/oracle.ts";
+import {
+  endpointPorts,
+  type Nets,
+  policy,
+  profile,
+  rulesOver,
+  someLabels,
+  tier,
+} from "../../../src/policy/testing/random-clusters.ts";
+
+/** A container with one address of each family. */
+export interface Endpoint {
+  readonly host: string;
+  readonly container: string;
+  readonly network: string;
+  readonly addresses: Readonly<Record<4 | 6, string>>;
+}
+
+export interface Cell {
+  readonly from: Endpoint;
+  readonly to: Endpoint;
+  readonly family: 4 | 6;
+  readonly kind: "tcp/80" | "tcp/81" | "udp/53" | "icmp";
+}
+
+const kinds = ["tcp/80", "tcp/81", "udp/53", "icmp"] as const;
+const families = [4, 6] as const;
+/** Docker's endpoints are all in it; policies and sets of the other one are for nobody and of nobody. */
+const namespaces = ["libnetwork", "elsewhere"] as const;
+/** No network's: endpoints may bring them too, also when they do not exist. */
+const furtherProfiles = ["further", "kns.libnetwork", "missing"] as const;
+
+export function cellsOf(endpoints: readonly Endpoint[]): readonly Cell[] {
+  return endpoints.flatMap((from) =>
+    endpoints
+      .filter((to) => to !== from)
+      .flatMap((to) => families.flatMap((family) => kinds.map((kind) => ({ from, to, family, kind })))),
+  );
+}
+
+/** What the oracle says: both ends let the packet that opens the conversation through, and nothing holds its answer. */
+export function allowed(cluster: OracleCluster, cell: Cell): boolean {
+  const packet = packetOf(cell);
+  const says = ({ container }: Endpoint, direction: Direction) => {
+    const item = cluster.items.find(({ id }) => id === container);
+    return item !== undefined && oracleVerdict(cluster, item, direction, packet) === "allow";
+  };
+  return says(cell.from, "egress") && says(cell.to, "ingress");
+}
+
+function packetOf({ from, to, family, kind }: Cell): OraclePacket {
+  const [word = "", port = "0"] = kind.split("/");
+  const protocol = word === "icmp" ? (family === 4 ? "ICMP" : "ICMPv6") : word === "tcp" ? "TCP" : "UDP";
+  return {
+    source: from.addresses[family],
+    destination: to.addresses[family],
+    protocol,
+    // Any that the kernel gives: rules know only ports below 1024.
+    sourcePort: protocol === "TCP" || protocol === "UDP" ? 40_000 : 0,
+    destinationPort: Number(port),
+    icmp: { type: family === 4 ? 8 : 128, code: 0 },
+  };
+}
+
+/** The clusters of a run: the same for the same seed and the same addresses. */
+export function randomRounds(endpoints: readonly Endpoint[], seed: number, count: number): readonly OracleCluster[] {
+  const cells = cellsOf(endpoints);
+  /** A round in which nearly nothing, or nearly everything, is allowed would prove little. */
+  const telling = (cluster: OracleCluster) => {
+    const share = cells.filter((cell) => allowed(cluster, cell)).length / cells.length;
+    return share > 0.1 && share < 0.9;
+  };
+  return fc.sample(clustersAround(endpoints).filter(telling), { seed, numRuns: count });
+}
+
+function clustersAround(endpoints: readonly Endpoint[]): fc.Arbitrary<OracleCluster> {
+  const addresses = endpoints.flatMap((one) => families.map((family) => one.addresses[family]));
+  const rules = rulesOver(netsOf(endpoints));
+  const named = Array.from({ length: 6 }, (_, at) => policy(`q${at}`, rules, namespaces));
+  const isForWorkloads = { stage: "normal" as const, applyOnForward: false };
+  const set = (id: string) =>
+    fc
+      .record({
+        namespace: fc.option(fc.constantFrom(...namespaces), { nil: undefined, freq: 1 }),
+        addresses: fc.subarray([...addresses, "192.0.2.1"], { minLength: 1, maxLength: 4 }),
+        labels: someLabels,
+      })
+      .map((one): OracleItem => {
+        const kind = one.namespace === undefined ? "globalSet" : "set";
+        return { ...one, id, kind, host: "", account: undefined, profiles: [], ports: [] };
+      });
+  return fc.record({
+    items: fc
+      .tuple(fc.tuple(...endpoints.map(itemOf)), fc.tuple(set("s1"), set("s2"), set("s3")))
+      .map(([workloads, sets]) => [...workloads, ...sets]),
+    policies: fc
+      .tuple(...named)
+      .chain((all) => fc.subarray(all))
+      .map((all) => all.map((one) => ({ ...one, ...isForWorkloads }))),
+    profiles: fc.record(
+      Object.fromEntries(
+        [...new Set(endpoints.map(({ network }) => network)), "further", "kns.libnetwork"].map((name) => [
+          name,
+          name.startsWith("kns.") ? profile(name, rules) : mostlyOpen(profile(name, rules)),
+        ]),
+      ),
+    ),
+    tiers: fc.record({ default: tier, early: tier, late: tier }),
+  });
+}
+
+/** As a network's profile is: its members let each other in, and say everything. */
+function mostlyOpen(random: fc.Arbitrary<OracleProfile>): fc.Arbitrary<OracleProfile> {
+  const everybody: OracleSelector = { is: "all" };
+  return fc.tuple(random, fc.boolean()).map(([one, open]) => ({
+    ...one,
+    ingress: [
+      ...one.ingress,
+      ...(open ? [{ action: "Allow" as const, source: { selector: everybody }, destination: {} }] : []),
+    ],
+    egress: [...one.egress, { action: "Allow" as const, source: {}, destination: {} }],
+  }));
+}
+
+function itemOf({ host, container, network, addresses }: Endpoint): fc.Arbitrary<OracleItem> {
+  const further = fc.oneof(
+    { arbitrary: fc.constant([]), weight: 4 },
+    { arbitrary: fc.subarray([...furtherProfiles], { minLength: 1, maxLength: 1 }), weight: 1 },
+  );
+  return fc.record({ labels: someLabels, ports: endpointPorts, further }).map((one): OracleItem => {
+    const { labels, ports } = one;
+    const profiles = [network, ...one.further];
+    const who = { id: container, kind: "workload" as const, host, namespace: "libnetwork", account: undefined };
+    return { ...who, addresses: [addresses[4], addresses[6]], labels, profiles, ports };
+  });
+}
+
+/** The pools, some endpoints, and an octet's worth of neighbours: what the oracle can read. */
+function netsOf(endpoints: readonly Endpoint[]): Nets {
+  const some = endpoints.filter((_, at) => at % 2 === 0).map(({ addresses }) => addresses);
+  const neighbours = some.slice(0, 2).map((one) => `${one[4].split(".").slice(0, 3).join(".")}.0/24`);
+  return {
+    4: ["192.168.0.0/16", ...neighbours, ...some.map((one) => `${one[4]}/32`)],
+    6: ["fd80::/16", ...some.map((one) => `${one[6]}/128`)],
+  };
+}
