@@ -9,6 +9,9 @@ import { tmpdir } from "node:os";
 import { join, relative } from "node:path";
 import { bun, root } from "./setup.mjs";
 
+/** They compare what the whole machine has before and after: nothing else may run meanwhile. */
+const comparesMachine = new Set(["src/lab/lab.system.test.ts"]);
+
 export function testFiles() {
   const all = ["src", "test", "bench"]
     .flatMap((folder) => readdirSync(join(root, folder), { recursive: true, withFileTypes: true }))
@@ -17,7 +20,12 @@ export function testFiles() {
     .filter((file) => !file.startsWith("test/fixtures/"))
     .sort();
   const isSystem = (file) => /\.system\.test\.tsx?$/.test(file);
-  return { unit: all.filter((file) => !isSystem(file)), system: all.filter(isSystem) };
+  const system = all.filter(isSystem);
+  return {
+    unit: all.filter((file) => !isSystem(file)),
+    alone: system.filter((file) => comparesMachine.has(file)),
+    system: system.filter((file) => !comparesMachine.has(file)),
+  };
 }
 
 /**

@@ -27,6 +27,8 @@ if (words.length === 0) {
 const unit = chosen(testFiles().unit);
 if (unit.length > 0) await add("unit tests", unit, 20_000);
 
+for (const file of chosen(testFiles().alone)) await add(file, [file], systemTestTimeoutMs);
+
 const queue = chosen(testFiles().system);
 await Promise.all(
   Array.from({ length: systemTestsAtOnce }, async () => {
