@@ -4,7 +4,6 @@ import { expect, test } from "bun:test";
 import { type IpAddress, parseCidr, parseIpAddress } from "../base/addresses.ts";
 import { TestClock } from "../base/clock.ts";
 import { OperationError } from "../base/errors.ts";
-import type { RoleIo } from "../base/role.ts";
 import { Ipam } from "../ipam/ipam.ts";
 import { defaultIpPool, newIpPool } from "../model/ip-pool.ts";
 import { ipPoolKey, nodeKey, profileKey } from "../model/keys.ts";
@@ -12,72 +11,10 @@ import { newNode } from "../model/node.ts";
 import { networkProfile, type Profile } from "../model/profile.ts";
 import { encode } from "../model/resource.ts";
 import { keyOfWorkloadEndpoint, newWorkloadEndpoint } from "../model/workload-endpoint.ts";
-import { openSqliteStore } from "../store/sqlite-store.ts";
 import type { Store } from "../store/store.ts";
-import { runCalicoctl } from "./calicoctl.ts";
+import { calicoctlCluster, call } from "./calicoctl/testing/cluster.ts";
 
 const stamp = { uid: "00000000-0000-4000-8000-000000000000", nowMs: 0 };
-
-interface Answer {
-  readonly code: number;
-  readonly stdout: string;
-  readonly stderr: string;
-}
-
-interface Cluster extends AsyncDisposable {
-  readonly store: Store;
-  readonly clock: TestClock;
-  readonly opened: string[];
-  run(line: string, env?: Record<string, string>): Promise<Answer>;
-}
-
-async function cluster(): Promise<Cluster> {
-  const clock = new TestClock();
-  const store = await openSqliteStore({ path: ":memory:", clock });
-  // The command closes its own connection; the data stays.
-  const connection: Store = {
-    get: (...given) => store.get(...given),
-    list: (...given) => store.list(...given),
-    put: (...given) => store.put(...given),
-    delete: (...given) => store.delete(...given),
-    transact: (...given) => store.transact(...given),
-    watch: (...given) => store.watch(...given),
-    grantLease: (...given) => store.grantLease(...given),
-    keepAlive: (...given) => store.keepAlive(...given),
-    revokeLease: (...given) => store.revokeLease(...given),
-    [Symbol.asyncDispose]: () => Promise.resolve(),
-  };
-  const opened: string[] = [];
-  return {
-    store,
-    clock,
-    opened,
-    run: (line, env = {}) =>
-      call(line, env, async (endpoints) => {
-        opened.push(...endpoints);
-        return connection;
-      }),
-    [Symbol.asyncDispose]: () => store[Symbol.asyncDispose](),
-  };
-}
-
-async function call(
-  line: string,
-  env: Record<string, string>,
-  openStore: (endpoints: readonly string[]) => Promise<Store>,
-): Promise<Answer> {
-  const written = { stdout: [] as string[], stderr: [] as string[] };
-  const io: RoleIo = {
-    stdout: (text) => void written.stdout.push(text),
-    stderr: (text) => void written.stderr.push(text),
-    stdin: async () => "",
-    env,
-    signal: new AbortController().signal,
-  };
-  const words = line.split(" ").filter((word) => word !== "");
-  const code = await runCalicoctl(["--config=/nonexistent", ...words], io, { clock: new TestClock(), openStore });
-  return { code, stdout: written.stdout.join(""), stderr: written.stderr.join("") };
-}
 
 async function network(store: Store, name: string): Promise<void> {
   await store.put(profileKey(name), encode(networkProfile(name, stamp)));
@@ -86,17 +23,17 @@ async function network(store: Store, name: string): Promise<void> {
 const networkRules = "Inbound rules:\n   1 allow from tag my-calico-net\nOutbound rules:\n   1 allow\n";
 
 test("the rules of a network are printed as ever, with and without ETCD_AUTHORITY", async () => {
-  await using at = await cluster();
+  await using at = await calicoctlCluster();
   await network(at.store, "my-calico-net");
   const plain = await at.run("profile my-calico-net rule show");
-  const told = await at.run("profile my-calico-net rule show", { ETCD_AUTHORITY: "10.1.2.3:4001" });
+  const told = await at.run("profile my-calico-net rule show", { env: { ETCD_AUTHORITY: "10.1.2.3:4001" } });
   expect(plain).toEqual({ code: 0, stdout: networkRules, stderr: "" });
   expect(told).toEqual(plain);
   expect(at.opened).toEqual(["http://127.0.0.1:2379", "http://10.1.2.3:4001"]);
 });
 
 test("upstream's other ways to write the same rule read the same", async () => {
-  await using at = await cluster();
+  await using at = await calicoctlCluster();
   for (const selector of ["my-calico-net == ''", 'my-calico-net == ""', "has( my-calico-net )"]) {
     const profile: Profile = networkProfile("my-calico-net", stamp);
     profile.spec.ingress = [{ action: "Allow", source: { selector }, destination: {} }];
@@ -119,7 +56,7 @@ const rules: readonly [added: string, shown: string][] = [
 ];
 for (const [added, shown] of rules) {
   test(`rule add ${added}`, async () => {
-    await using at = await cluster();
+    await using at = await calicoctlCluster();
     await network(at.store, "p");
     expect(await at.run(`profile p rule add inbound --at=1 ${added}`)).toEqual({ code: 0, stdout: "", stderr: "" });
     const again = await at.run(`profile p rule add inbound ${added}`);
@@ -176,7 +113,7 @@ const refused: readonly [line: string, stdout: string, stderr: RegExp][] = [
 ];
 for (const [line, stdout, stderr] of refused) {
   test(`refused: calicoctl ${line}`, async () => {
-    await using at = await cluster();
+    await using at = await calicoctlCluster();
     await network(at.store, "p");
     const before = await at.store.list("/");
     const answer = await at.run(line);
@@ -188,7 +125,7 @@ for (const [line, stdout, stderr] of refused) {
 }
 
 test("a profile's life: add, show, tags, remove", async () => {
-  await using at = await cluster();
+  await using at = await calicoctlCluster();
   const say = async (line: string) => (await at.run(line)).stdout;
   expect(await say("profile add web")).toBe("Created profile web\n");
   expect(await say("profile add web")).toBe("Profile web already exists.\n");
@@ -214,7 +151,7 @@ test("a profile's life: add, show, tags, remove", async () => {
 });
 
 test("a name v3 does not allow is stored under another and shown as given", async () => {
-  await using at = await cluster();
+  await using at = await calicoctlCluster();
   await at.run("profile add My_Net");
   await at.run("profile add other");
   await at.run("profile other rule add inbound deny from tag My_Net");
@@ -245,7 +182,7 @@ async function member(store: Store, profile: string): Promise<void> {
 }
 
 test("a profile in use is kept unless told otherwise, and its members are shown", async () => {
-  await using at = await cluster();
+  await using at = await calicoctlCluster();
   await network(at.store, "web");
   await network(at.store, "db");
   await member(at.store, "web");
@@ -261,7 +198,7 @@ test("a profile in use is kept unless told otherwise, and its members are shown"
 });
 
 test("rules that the old syntax has no words for are shown all the same", async () => {
-  await using at = await cluster();
+  await using at = await calicoctlCluster();
   const profile = networkProfile("p", stamp);
   profile.spec.ingress = [
     { action: "Pass", ipVersion: 4, notProtocol: "UDP", source: { selector: "role == 'x'", notNets: ["10.0.0.0/8"] } },
@@ -277,17 +214,17 @@ test("rules that the old syntax has no words for are shown all the same", async 
 test("a store that does not answer is named, in both families of commands", async () => {
   const unreachable = () =>
     Promise.reject(new OperationError("STORE_UNAVAILABLE", "no answer from http://127.0.0.1:2379"));
-  const classic = await call("profile p rule show", {}, unreachable);
+  const classic = await call("profile p rule show", {}, new TestClock(), unreachable);
   expect(classic.code).toBe(1);
   expect(classic.stdout.replaceAll("\n", " ")).toContain("Is etcd running?");
   expect(classic.stdout).toContain("profile: Error accessing etcd (no answer from http://127.0.0.1:2379).");
-  const modern = await call("get nodes", {}, unreachable);
+  const modern = await call("get nodes", {}, new TestClock(), unreachable);
   expect([modern.code, modern.stdout]).toEqual([1, ""]);
   expect(modern.stderr).toContain("no answer from http://127.0.0.1:2379");
 });
 
 test("get prints Go's tables with trailing blanks, one per name", async () => {
-  await using at = await cluster();
+  await using at = await calicoctlCluster();
   await at.store.put(ipPoolKey("default-ipv4-ippool"), encode(defaultIpPool(stamp)));
   await at.store.put(nodeKey("host1"), encode(newNode({ name: "host1", ipv4: "172.31.0.11/24" }, stamp)));
   await member(at.store, "web");
@@ -313,7 +250,7 @@ test("get prints Go's tables with trailing blanks, one per name", async () => {
 });
 
 test("get writes documents that carry the revision, and the built-in profile", async () => {
-  await using at = await cluster();
+  await using at = await calicoctlCluster();
   await network(at.store, "web");
   const list = JSON.parse((await at.run("get profiles -o json")).stdout);
   expect(list.kind).toBe("ProfileList");
@@ -329,7 +266,7 @@ test("get writes documents that carry the revision, and the built-in profile", a
 });
 
 test("ipam show counts and tells who holds an address", async () => {
-  await using at = await cluster();
+  await using at = await calicoctlCluster();
   await at.store.put(ipPoolKey("p"), encode(newIpPool({ name: "p", cidr: parseCidr("10.65.0.0/16") }, stamp)));
   await at.store.put(nodeKey("host1"), encode(newNode({ name: "host1" }, stamp)));
   const ipam = new Ipam({ store: at.store, clock: at.clock });
@@ -354,9 +291,9 @@ test("ipam show counts and tells who holds an address", async () => {
 test("help and version need no store", async () => {
   const never = () => Promise.reject(new Error("must not be opened"));
   for (const line of ["", "--help", "profile --help", "get --help", "ipam show --help", "version --client"]) {
-    const answer = await call(line, {}, never);
+    const answer = await call(line, {}, new TestClock(), never);
     expect([answer.code, answer.stderr]).toEqual([0, ""]);
     expect(answer.stdout).not.toBe("");
   }
-  expect((await call("version", { CALICOCTL_CLASSIC: "1" }, never)).stdout).toBe("0.23.1\n");
+  expect((await call("version", { env: { CALICOCTL_CLASSIC: "1" } }, new TestClock(), never)).stdout).toBe("0.23.1\n");
 });

@@ -10,34 +10,21 @@ import type { Role, RoleIo } from "../base/role.ts";
 import { configFilePath, resolveEndpoints } from "../store/connection-settings.ts";
 import { connectEtcd } from "../store/etcd-client.ts";
 import type { Store } from "../store/store.ts";
-import { type CalicoctlContext, type Command, CommandFailure, paragraph, UsageError } from "./calicoctl/command.ts";
-import { get, getUsage } from "./calicoctl/get.ts";
-import { ipamShow, ipamUsage } from "./calicoctl/ipam-show.ts";
-import { profile } from "./calicoctl/profile.ts";
-import { profileHelp } from "./calicoctl/profile-usage.ts";
-import { version, versionUsage } from "./calicoctl/version.ts";
-import { writeCommand } from "./calicoctl/write.ts";
-import { writeHelp } from "./calicoctl/write-usage.ts";
+import { classicCommands } from "./calicoctl/classic/commands.ts";
+import {
+  type CalicoctlContext,
+  CommandFailure,
+  type CommandFamily,
+  type CommandTable,
+  paragraph,
+  UsageError,
+} from "./calicoctl/command.ts";
+import { modernCommands } from "./calicoctl/modern/commands.ts";
 
 /** How long a command waits for a store that does not answer. */
 const storeTimeoutMs = 5_000;
 
-interface Entry {
-  readonly run: Command;
-  readonly help: string;
-  readonly family: "classic" | "modern";
-}
-
-const commands: Readonly<Record<string, Entry>> = {
-  profile: { run: profile, help: profileHelp, family: "classic" },
-  get: { run: get, help: getUsage, family: "modern" },
-  create: { run: writeCommand("create"), help: writeHelp("create"), family: "modern" },
-  apply: { run: writeCommand("apply"), help: writeHelp("apply"), family: "modern" },
-  replace: { run: writeCommand("replace"), help: writeHelp("replace"), family: "modern" },
-  delete: { run: writeCommand("delete"), help: writeHelp("delete"), family: "modern" },
-  "ipam show": { run: ipamShow, help: ipamUsage, family: "modern" },
-  version: { run: version, help: versionUsage, family: "modern" },
-};
+const commands: CommandTable = { ...classicCommands, ...modernCommands };
 
 /** Words of the classic, modern and seed releases that will be answered later. */
 const notBuiltYet: ReadonlySet<string> = new Set(
@@ -76,15 +63,15 @@ export async function runCalicoctl(
   options: CalicoctlOptions = {},
 ): Promise<number> {
   const { flags, words } = readGlobalFlags(argv);
-  const [first, second] = words;
+  const [first, _second] = words;
   if (flags === undefined) return usageFailure(io, `${words.join(" ")}\n\n${help}`);
   if (first === undefined || first === "--help" || first === "-h" || first === "help") {
     io.stdout(help);
     return 0;
   }
-  const name = Object.hasOwn(commands, `${first} ${second}`) ? `${first} ${second}` : first;
-  const entry = Object.hasOwn(commands, name) ? commands[name] : undefined;
-  if (entry === undefined) {
+  const name = [3, 2, 1].map((count) => words.slice(0, count).join(" ")).find((name) => Object.hasOwn(commands, name));
+  const entry = name === undefined ? undefined : commands[name];
+  if (name === undefined || entry === undefined) {
     const built = Object.keys(commands).join(", ");
     const what = notBuiltYet.has(first)
       ? `"${words.slice(0, 2).join(" ")}" is not built yet`
@@ -92,8 +79,9 @@ export async function runCalicoctl(
     return usageFailure(io, `calicoctl: ${what}; there are: ${built}\n`);
   }
   const args = words.slice(name.split(" ").length);
+  const { run, help: commandHelp } = await entry.load();
   if (args.includes("--help") || args.includes("-h")) {
-    io.stdout(entry.help);
+    io.stdout(commandHelp);
     return 0;
   }
   const clock = options.clock ?? systemClock;
@@ -110,15 +98,15 @@ export async function runCalicoctl(
     },
   };
   try {
-    return await entry.run(context, args);
+    return await run(context, args);
   } catch (error) {
-    return sayWhy(error, io, entry, words);
+    return sayWhy(error, io, entry.family, words);
   } finally {
     if (opened !== undefined) await (await opened.catch(() => undefined))?.[Symbol.asyncDispose]();
   }
 }
 
-function sayWhy(error: unknown, io: RoleIo, { family }: Entry, words: readonly string[]): number {
+function sayWhy(error: unknown, io: RoleIo, family: CommandFamily, words: readonly string[]): number {
   if (error instanceof UsageError) return usageFailure(io, error.usage);
   if (error instanceof CommandFailure) {
     io[error.stream](error.message);

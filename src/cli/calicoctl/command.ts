@@ -14,6 +14,18 @@ export interface CalicoctlContext {
 /** Answers the exit code. */
 export type Command = (context: CalicoctlContext, args: readonly string[]) => Promise<number>;
 
+/** Which releases a command is from: that decides the stream and the exit code of its failures. */
+export type CommandFamily = "classic" | "modern";
+
+export interface CommandEntry {
+  readonly family: CommandFamily;
+  /** Code and help are loaded when the command is called: `calicoctl version` does not pay for the others. */
+  readonly load: () => Promise<{ readonly run: Command; readonly help: string }>;
+}
+
+/** By the words that call it, one to three of them: "get", "ipam show". The entry with the most words that fit is taken. */
+export type CommandTable = Readonly<Record<string, CommandEntry>>;
+
 /** The words do not fit: the usage goes to standard error, exit code 1. */
 export class UsageError extends Error {
   readonly usage: string;

@@ -1,10 +1,10 @@
 /** `calicoctl profile add P`, `calicoctl profile remove P [--no-check]` */
 
-import { profileKey } from "../../model/keys.ts";
-import { classicNameAnnotation, normalizedName } from "../../model/normalized-name.ts";
-import { networkProfile } from "../../model/profile.ts";
-import { encode } from "../../model/resource.ts";
-import type { CalicoctlContext } from "./command.ts";
+import { profileKey } from "../../../model/keys.ts";
+import { classicNameAnnotation, normalizedName } from "../../../model/normalized-name.ts";
+import { networkProfile } from "../../../model/profile.ts";
+import { encode } from "../../../model/resource.ts";
+import type { CalicoctlContext } from "../command.ts";
 import { findProfile, membersOf } from "./profile-access.ts";
 
 /** A new profile carries its own tag, lets in who has it, and lets everything out. */

@@ -1,6 +1,6 @@
 /** `calicoctl profile show [--detailed]` */
 
-import type { CalicoctlContext } from "./command.ts";
+import type { CalicoctlContext } from "../command.ts";
 import { prettyTable } from "./pretty-table.ts";
 import { listProfileNames, membersOf } from "./profile-access.ts";
 

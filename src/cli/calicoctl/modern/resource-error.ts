@@ -1,6 +1,6 @@
 /** Why one resource could not be written, in the words of Calico's clients (calico-datastore.md 1.5). */
 
-import type { Kind } from "../../model/kinds.ts";
+import type { Kind } from "../../../model/kinds.ts";
 
 export interface ResourceId {
   readonly kind: Kind;

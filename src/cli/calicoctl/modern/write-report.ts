@@ -1,6 +1,6 @@
 /** How a command that writes resources says what it did (calicoctl.md 4.4), and below that where a refused one stands. */
 
-import type { RoleIo } from "../../base/role.ts";
+import type { RoleIo } from "../../../base/role.ts";
 import type { Operation } from "./resource-writer.ts";
 
 export interface Outcome {

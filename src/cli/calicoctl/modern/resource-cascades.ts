@@ -1,14 +1,14 @@
 /** What goes with a pool or a host that is deleted (calico-datastore.md 2.1, 2.8). */
 
-import { tryParseCidr } from "../../base/addresses.ts";
-import type { Clock } from "../../base/clock.ts";
-import type { Ipam } from "../../ipam/ipam.ts";
-import { IpPool } from "../../model/ip-pool.ts";
-import { resourceKey } from "../../model/keys.ts";
-import type { Kind } from "../../model/kinds.ts";
-import { type AnyResource, encode } from "../../model/resource.ts";
-import type { KeyValue } from "../../store/store.ts";
-import type { ResourceStore } from "./dry-run-store.ts";
+import { tryParseCidr } from "../../../base/addresses.ts";
+import type { Clock } from "../../../base/clock.ts";
+import type { Ipam } from "../../../ipam/ipam.ts";
+import { IpPool } from "../../../model/ip-pool.ts";
+import { resourceKey } from "../../../model/keys.ts";
+import type { Kind } from "../../../model/kinds.ts";
+import { type AnyResource, encode } from "../../../model/resource.ts";
+import type { KeyValue } from "../../../store/store.ts";
+import type { ResourceStore } from "../dry-run-store.ts";
 import { readable, resourcesOfKind } from "./resource-store-checks.ts";
 
 interface CascadeOptions {

@@ -1,8 +1,8 @@
 /** `calicoctl profile P rule show` */
 
-import type { Rule } from "../../model/rule.ts";
+import type { Rule } from "../../../model/rule.ts";
+import type { CalicoctlContext } from "../command.ts";
 import { ruleText } from "./classic-rule.ts";
-import type { CalicoctlContext } from "./command.ts";
 import { getProfile } from "./profile-access.ts";
 import { readTagNames, type TagNames } from "./tag-names.ts";
 

@@ -1,9 +1,9 @@
 /** `calicoctl ipam show [--show-blocks | --ip=IP]` (calicoctl.md 4.7) */
 
 import { parseArgs } from "node:util";
-import { cidrCovers, tryParseIpAddress } from "../../base/addresses.ts";
-import { Ipam } from "../../ipam/ipam.ts";
-import { type CalicoctlContext, CommandFailure, UsageError } from "./command.ts";
+import { cidrCovers, tryParseIpAddress } from "../../../base/addresses.ts";
+import { Ipam } from "../../../ipam/ipam.ts";
+import { type CalicoctlContext, CommandFailure, UsageError } from "../command.ts";
 
 export const ipamUsage = `Usage:
   calicoctl ipam show [--show-blocks | --ip=<IP>]

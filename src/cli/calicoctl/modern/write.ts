@@ -1,14 +1,14 @@
 /** `calicoctl create|apply|replace|delete` (calicoctl.md 4.1, 4.3, 4.4) */
 
 import { parseArgs } from "node:util";
-import { BadInput, describeError, OperationError } from "../../base/errors.ts";
-import { Ipam } from "../../ipam/ipam.ts";
-import { isNamespaced } from "../../model/kinds.ts";
-import type { AnyResource } from "../../model/resource.ts";
-import { fieldErrorText, preparedResource } from "../../model/resource-check.ts";
-import { type CalicoctlContext, type Command, CommandFailure, UsageError } from "./command.ts";
-import { DryRunStore } from "./dry-run-store.ts";
-import { ensureInitialized } from "./ensure-initialized.ts";
+import { BadInput, describeError, OperationError } from "../../../base/errors.ts";
+import { Ipam } from "../../../ipam/ipam.ts";
+import { isNamespaced } from "../../../model/kinds.ts";
+import type { AnyResource } from "../../../model/resource.ts";
+import { fieldErrorText, preparedResource } from "../../../model/resource-check.ts";
+import { type CalicoctlContext, type Command, CommandFailure, UsageError } from "../command.ts";
+import { DryRunStore } from "../dry-run-store.ts";
+import { ensureInitialized } from "../ensure-initialized.ts";
 import { viewOf } from "./get-kinds.ts";
 import { type InputResource, isDirectory, readInput, unknownField } from "./input-documents.ts";
 import { notSupported, ResourceError, type ResourceId } from "./resource-error.ts";

@@ -3,7 +3,7 @@
  * members the label of that name; users read and write the name they gave.
  */
 
-import type { Store } from "../../store/store.ts";
+import type { Store } from "../../../store/store.ts";
 import { listProfileNames } from "./profile-access.ts";
 
 export interface TagNames {

@@ -1,8 +1,8 @@
 /** `calicoctl version [--client]`; the bare number of the classic releases with CALICOCTL_CLASSIC=1. */
 
-import { decodeClusterInformation } from "../../model/cluster-information.ts";
-import { clusterInformationKey } from "../../model/keys.ts";
-import { type CalicoctlContext, UsageError } from "./command.ts";
+import { decodeClusterInformation } from "../../../model/cluster-information.ts";
+import { clusterInformationKey } from "../../../model/keys.ts";
+import { type CalicoctlContext, UsageError } from "../command.ts";
 
 /** The releases whose command lines and data this calicoctl speaks. */
 const classicVersion = "0.23.1";

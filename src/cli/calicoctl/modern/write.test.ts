@@ -4,76 +4,15 @@ import { afterAll, expect, test } from "bun:test";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { TestClock } from "../../base/clock.ts";
-import type { RoleIo } from "../../base/role.ts";
-import { Ipam } from "../../ipam/ipam.ts";
-import { blocksPrefix, nodeKey, parseResourceKey, resourceKey, resourcesPrefix } from "../../model/keys.ts";
-import { newNode } from "../../model/node.ts";
-import { encode } from "../../model/resource.ts";
-import { openSqliteStore } from "../../store/sqlite-store.ts";
-import type { Store } from "../../store/store.ts";
-import { runCalicoctl } from "../calicoctl.ts";
+import { Ipam } from "../../../ipam/ipam.ts";
+import { blocksPrefix, nodeKey, parseResourceKey, resourceKey, resourcesPrefix } from "../../../model/keys.ts";
+import { newNode } from "../../../model/node.ts";
+import { encode } from "../../../model/resource.ts";
+import type { Store } from "../../../store/store.ts";
+import { calicoctlCluster } from "../testing/cluster.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "calicoctl-"));
 afterAll(() => rmSync(folder, { recursive: true }));
-
-interface Said {
-  readonly code: number;
-  readonly stdout: string;
-  readonly stderr: string;
-}
-
-async function cluster() {
-  const clock = new TestClock(1_700_000_000_000);
-  const store = await openSqliteStore({ path: ":memory:", clock });
-  const run = async (line: string, stdin = "", connection: Partial<Store> = {}): Promise<Said> => {
-    const written = { stdout: "", stderr: "" };
-    const io: RoleIo = {
-      stdout: (text) => {
-        written.stdout += text;
-      },
-      stderr: (text) => {
-        written.stderr += text;
-      },
-      stdin: async () => stdin,
-      env: {},
-      signal: new AbortController().signal,
-    };
-    const openStore = async (): Promise<Store> => ({
-      get: (...given) => store.get(...given),
-      list: (...given) => store.list(...given),
-      put: (...given) => store.put(...given),
-      delete: (...given) => store.delete(...given),
-      transact: (...given) => store.transact(...given),
-      watch: (...given) => store.watch(...given),
-      grantLease: (...given) => store.grantLease(...given),
-      keepAlive: (...given) => store.keepAlive(...given),
-      revokeLease: (...given) => store.revokeLease(...given),
-      [Symbol.asyncDispose]: () => Promise.resolve(),
-      ...connection,
-    });
-    let code: number | undefined;
-    const done = runCalicoctl(["--config=/nonexistent", ...line.split(" ")], io, { clock, openStore });
-    void done.then(
-      (answer) => {
-        code = answer;
-      },
-      () => {
-        code = -1;
-      },
-    );
-    while (code === undefined) {
-      await clock.advance(250);
-      await new Promise(setImmediate);
-    }
-    return { code: await done, ...written };
-  };
-  const keys = async () =>
-    (await store.list(resourcesPrefix)).kvs
-      .map(({ key }) => key.slice(resourcesPrefix.length))
-      .filter((key) => !/^(tiers\/(default|kube-)|clusterinformations)/.test(key));
-  return { store, clock, run, keys, [Symbol.asyncDispose]: () => store[Symbol.asyncDispose]() };
-}
 
 const resource = (kind: string, name: string, spec: unknown, metadata: object = {}) =>
   JSON.stringify({ apiVersion: "projectcalico.org/v3", kind, metadata: { name, ...metadata }, spec });
@@ -113,7 +52,7 @@ const documents: Readonly<Record<string, string>> = {
 
 for (const [kind, text] of Object.entries(documents)) {
   test(`${kind}: created, shown, applied as shown, replaced and deleted`, async () => {
-    await using at = await cluster();
+    await using at = await calicoctlCluster();
     const done = (verb: string) => ({
       code: 0,
       stdout: `Successfully ${verb} 1 '${kind}' resource(s)\n`,
@@ -143,7 +82,7 @@ for (const [kind, text] of Object.entries(documents)) {
 }
 
 test("what is stored has the stamps of a new object, which later writes keep; labels and annotations are replaced", async () => {
-  await using at = await cluster();
+  await using at = await calicoctlCluster();
   const forged = {
     uid: "mine",
     creationTimestamp: "2000-01-01T00:00:00Z",
@@ -170,7 +109,7 @@ test("what is stored has the stamps of a new object, which later writes keep; la
 });
 
 test("results of several resources, of one kind and mixed", async () => {
-  await using at = await cluster();
+  await using at = await calicoctlCluster();
   const two = several(gnp("a"), gnp("b"));
   expect(await at.run("create -f -", two)).toMatchObject({
     stdout: "Successfully created 2 'GlobalNetworkPolicy' resource(s)\n",
@@ -297,7 +236,7 @@ const refused: readonly (readonly [what: string, text: string, stderr: string])[
 
 for (const [what, text, stderr] of refused) {
   test(`create refuses ${what} and writes nothing`, async () => {
-    await using at = await cluster();
+    await using at = await calicoctlCluster();
     const said = await at.run("create -f -", text);
     expect(said).toMatchObject({ code: 1, stdout: "" });
     expect(said.stderr).toStartWith(stderr);
@@ -306,7 +245,7 @@ for (const [what, text, stderr] of refused) {
 }
 
 test("other refusals by word, file and namespace", async () => {
-  await using at = await cluster();
+  await using at = await calicoctlCluster();
   expect((await at.run("apply")).stderr).toStartWith("Usage:\n  calicoctl apply -f");
   expect((await at.run("apply -f x --skip-exists")).stderr).toStartWith("Usage:");
   expect((await at.run("delete gnp")).stderr).toStartWith("calicoctl: delete requires a name or a file\n");
@@ -331,7 +270,7 @@ test("other refusals by word, file and namespace", async () => {
 });
 
 test("a directory's YAML and JSON files are read in order of name, arrays and JSON with tabs too", async () => {
-  await using at = await cluster();
+  await using at = await calicoctlCluster();
   writeFileSync(join(folder, "b.json"), `[\n\t${gnp("b")},\n\t${gnp("c")}\n]`);
   writeFileSync(join(folder, "a.yaml"), gnp("a"));
   writeFileSync(join(folder, "c.txt"), "no resource");
@@ -341,7 +280,7 @@ test("a directory's YAML and JSON files are read in order of name, arrays and JS
 });
 
 test("policies of older releases are changed and deleted where they lie", async () => {
-  await using at = await cluster();
+  await using at = await calicoctlCluster();
   const key = resourceKey({ kind: "GlobalNetworkPolicy", name: "default.old" });
   await at.store.put(key, resource("GlobalNetworkPolicy", "default.old", { selector: "all()" }));
   expect((await at.run("create -f -", gnp("old"))).stderr).toContain("already exists: GlobalNetworkPolicy(old)");
@@ -360,7 +299,7 @@ test("policies of older releases are changed and deleted where they lie", async 
 });
 
 test("a tier goes when it is empty, a built-in one never", async () => {
-  await using at = await cluster();
+  await using at = await calicoctlCluster();
   const both = several(documents.Tier ?? "", gnp("t.g", { tier: "t" }));
   expect((await at.run("apply --dry-run -f -", both)).code).toBe(0);
   expect(await at.keys()).toEqual([]);
@@ -376,7 +315,7 @@ test("a tier goes when it is empty, a built-in one never", async () => {
 });
 
 test("pools share no address, keep what cannot change, and give back their blocks when they go", async () => {
-  await using at = await cluster();
+  await using at = await calicoctlCluster();
   await at.run("apply -f -", pool("a", "10.0.0.0/16"));
   expect((await at.run("apply -f -", pool("b", "10.0.128.0/24"))).stderr).toContain(
     "(IPPool(b) CIDR overlaps with IPPool(a) CIDR 10.0.0.0/16)",
@@ -397,7 +336,7 @@ test("pools share no address, keep what cannot change, and give back their block
 });
 
 test("a host that is deleted takes its endpoints, addresses and configuration along, and nobody else's", async () => {
-  await using at = await cluster();
+  await using at = await calicoctlCluster();
   const all = several(
     documents.Node ?? "",
     documents.WorkloadEndpoint ?? "",
@@ -411,20 +350,22 @@ test("a host that is deleted takes its endpoints, addresses and configuration al
 });
 
 test("a change by somebody else in between is written over after another look, five times at most", async () => {
-  await using at = await cluster();
+  await using at = await calicoctlCluster();
   await at.run("apply -f -", gnp("a"));
   let losses = 4;
   const transact: Store["transact"] = async (...given) => {
     if (losses-- > 0) return { succeeded: false, revision: 0, responses: [] };
     return await at.store.transact(...given);
   };
-  expect((await at.run("replace -f -", gnp("a", { order: 1 }), { transact })).code).toBe(0);
+  expect((await at.run("replace -f -", { stdin: gnp("a", { order: 1 }), connection: { transact } })).code).toBe(0);
   losses = 5;
-  expect((await at.run("replace -f -", gnp("a", { order: 2 }), { transact })).stderr).toContain(
+  expect((await at.run("replace -f -", { stdin: gnp("a", { order: 2 }), connection: { transact } })).stderr).toContain(
     "[update conflict: GlobalNetworkPolicy(a)]",
   );
   losses = 1;
   const { stdout } = await at.run("get gnp a -o yaml");
-  expect((await at.run("replace -f -", stdout, { transact })).stderr).toContain("update conflict");
+  expect((await at.run("replace -f -", { stdin: stdout, connection: { transact } })).stderr).toContain(
+    "update conflict",
+  );
   expect((await at.run("delete -f -", stdout)).code).toBe(0);
 });

@@ -4,10 +4,10 @@
  * What the classic syntax has no word for is printed all the same, so that no rule looks wider or narrower than it is.
  */
 
-import { type Cidr, ipFamily, tryParseCidr } from "../../base/addresses.ts";
-import { isLabelKey } from "../../model/names.ts";
-import type { EntityRule, Rule } from "../../model/rule.ts";
-import { CommandFailure, paragraph, UsageError } from "./command.ts";
+import { type Cidr, ipFamily, tryParseCidr } from "../../../base/addresses.ts";
+import { isLabelKey } from "../../../model/names.ts";
+import type { EntityRule, Rule } from "../../../model/rule.ts";
+import { CommandFailure, paragraph, UsageError } from "../command.ts";
 import { plainTagNames, type TagNames } from "./tag-names.ts";
 
 /** `allow tcp from tag web cidr 10.0.0.0/8 to ports 80,443` */

@@ -4,18 +4,18 @@
  * (calico-datastore.md 1.5, calicoctl.md 4.3).
  */
 
-import type { Clock } from "../../base/clock.ts";
-import type { Ipam } from "../../ipam/ipam.ts";
-import { IpPool } from "../../model/ip-pool.ts";
-import { checkIpPoolChange } from "../../model/ip-pool-check.ts";
-import { parseResourceKey, resourceKey } from "../../model/keys.ts";
-import type { Kind } from "../../model/kinds.ts";
-import { metadataAnnotation, policyKeys, storedPolicyMetadata } from "../../model/policy-names.ts";
-import { isTieredPolicy, tierOf, userPolicyName } from "../../model/policy-resource.ts";
-import { defaultAllowProfileName } from "../../model/profile.ts";
-import { type AnyResource, apiVersion, check, encode, type Metadata, newMetadata } from "../../model/resource.ts";
-import type { KeyValue } from "../../store/store.ts";
-import type { ResourceStore } from "./dry-run-store.ts";
+import type { Clock } from "../../../base/clock.ts";
+import type { Ipam } from "../../../ipam/ipam.ts";
+import { IpPool } from "../../../model/ip-pool.ts";
+import { checkIpPoolChange } from "../../../model/ip-pool-check.ts";
+import { parseResourceKey, resourceKey } from "../../../model/keys.ts";
+import type { Kind } from "../../../model/kinds.ts";
+import { metadataAnnotation, policyKeys, storedPolicyMetadata } from "../../../model/policy-names.ts";
+import { isTieredPolicy, tierOf, userPolicyName } from "../../../model/policy-resource.ts";
+import { defaultAllowProfileName } from "../../../model/profile.ts";
+import { type AnyResource, apiVersion, check, encode, type Metadata, newMetadata } from "../../../model/resource.ts";
+import type { KeyValue } from "../../../store/store.ts";
+import type { ResourceStore } from "../dry-run-store.ts";
 import { deleteIpPool, deleteNodesThings } from "./resource-cascades.ts";
 import {
   alreadyExists,

@@ -1,9 +1,9 @@
 /** The kinds `get` knows: their other names and what their tables show (calicoctl.md 4.6). */
 
 import { z } from "zod";
-import type { Kind } from "../../model/kinds.ts";
-import type { TieredPolicyKind } from "../../model/policy-resource.ts";
-import type { AnyResource } from "../../model/resource.ts";
+import type { Kind } from "../../../model/kinds.ts";
+import type { TieredPolicyKind } from "../../../model/policy-resource.ts";
+import type { AnyResource } from "../../../model/resource.ts";
 
 export interface KindView {
   readonly kind: Kind;

@@ -1,9 +1,9 @@
 /** `calicoctl profile P rule add|remove` */
 
-import type { Profile } from "../../model/profile.ts";
-import { checkRule, type Rule } from "../../model/rule.ts";
+import type { Profile } from "../../../model/profile.ts";
+import { checkRule, type Rule } from "../../../model/rule.ts";
+import { type CalicoctlContext, CommandFailure, UsageError } from "../command.ts";
 import { parseRule, ruleText } from "./classic-rule.ts";
-import { type CalicoctlContext, CommandFailure, UsageError } from "./command.ts";
 import { changeProfile } from "./profile-access.ts";
 import { profileUsage } from "./profile-usage.ts";
 import { plainTagNames, readTagNames } from "./tag-names.ts";

@@ -2,16 +2,16 @@
 
 import { parseArgs } from "node:util";
 import { stringify as yamlOf } from "yaml";
-import { BadInput } from "../../base/errors.ts";
-import { stringifyJson } from "../../model/json.ts";
-import { kindPrefix, parseResourceKey } from "../../model/keys.ts";
-import { isNamespaced } from "../../model/kinds.ts";
-import { policyNameOf } from "../../model/policy-names.ts";
-import { isTieredPolicy } from "../../model/policy-resource.ts";
-import { defaultAllowProfile } from "../../model/profile.ts";
-import { AnyResource, apiVersion, decode } from "../../model/resource.ts";
-import type { KeyValue, Store } from "../../store/store.ts";
-import { type CalicoctlContext, CommandFailure, UsageError } from "./command.ts";
+import { BadInput } from "../../../base/errors.ts";
+import { stringifyJson } from "../../../model/json.ts";
+import { kindPrefix, parseResourceKey } from "../../../model/keys.ts";
+import { isNamespaced } from "../../../model/kinds.ts";
+import { policyNameOf } from "../../../model/policy-names.ts";
+import { isTieredPolicy } from "../../../model/policy-resource.ts";
+import { defaultAllowProfile } from "../../../model/profile.ts";
+import { AnyResource, apiVersion, decode } from "../../../model/resource.ts";
+import type { KeyValue, Store } from "../../../store/store.ts";
+import { type CalicoctlContext, CommandFailure, UsageError } from "../command.ts";
 import { type KindView, kindViews, viewOf } from "./get-kinds.ts";
 import { tabTable } from "./tab-table.ts";
 

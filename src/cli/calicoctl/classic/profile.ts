@@ -1,6 +1,6 @@
 /** `calicoctl profile ...`: which of its commands the words mean. */
 
-import { type Command, UsageError } from "./command.ts";
+import { type Command, UsageError } from "../command.ts";
 import { checkProfileName } from "./profile-access.ts";
 import { profileAdd, profileRemove } from "./profile-add-remove.ts";
 import { ruleAdd, ruleRemove } from "./profile-rule-change.ts";

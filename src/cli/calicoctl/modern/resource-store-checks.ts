@@ -1,16 +1,16 @@
 /** What a resource may say depends on others: its tier exists, its pool shares no address, nothing is in the tier to go. */
 
-import { cidrContains, cidrOverlaps, networkAddress, prefixLength, tryParseCidr } from "../../base/addresses.ts";
-import { BadInput } from "../../base/errors.ts";
-import { IpPool } from "../../model/ip-pool.ts";
-import { checkIpPoolOverlap } from "../../model/ip-pool-check.ts";
-import { blocksPrefix, kindPrefix, parseBlockKey, tierKey } from "../../model/keys.ts";
-import type { Kind } from "../../model/kinds.ts";
-import { isTieredPolicy, tierOf } from "../../model/policy-resource.ts";
-import { AnyResource, check, decode } from "../../model/resource.ts";
-import { builtInTiers } from "../../model/tier.ts";
-import type { Compare } from "../../store/store.ts";
-import type { ResourceStore } from "./dry-run-store.ts";
+import { cidrContains, cidrOverlaps, networkAddress, prefixLength, tryParseCidr } from "../../../base/addresses.ts";
+import { BadInput } from "../../../base/errors.ts";
+import { IpPool } from "../../../model/ip-pool.ts";
+import { checkIpPoolOverlap } from "../../../model/ip-pool-check.ts";
+import { blocksPrefix, kindPrefix, parseBlockKey, tierKey } from "../../../model/keys.ts";
+import type { Kind } from "../../../model/kinds.ts";
+import { isTieredPolicy, tierOf } from "../../../model/policy-resource.ts";
+import { AnyResource, check, decode } from "../../../model/resource.ts";
+import { builtInTiers } from "../../../model/tier.ts";
+import type { Compare } from "../../../store/store.ts";
+import type { ResourceStore } from "../dry-run-store.ts";
 import { doesNotExist, notSupported } from "./resource-error.ts";
 
 /** What must still hold when the resource is written. @throws BadInput, ResourceError */

@@ -1,13 +1,13 @@
 /** Profiles in the store by their classic name, changed by compare-and-swap. */
 
-import { BadInput, describeError } from "../../base/errors.ts";
-import { kindPrefix, profileKey } from "../../model/keys.ts";
-import { classicNameAnnotation, normalizedName } from "../../model/normalized-name.ts";
-import { decodeProfile, type Profile } from "../../model/profile.ts";
-import { encode } from "../../model/resource.ts";
-import { decodeWorkloadEndpoint, type WorkloadEndpoint } from "../../model/workload-endpoint.ts";
-import type { Store } from "../../store/store.ts";
-import { CommandFailure, paragraph } from "./command.ts";
+import { BadInput, describeError } from "../../../base/errors.ts";
+import { kindPrefix, profileKey } from "../../../model/keys.ts";
+import { classicNameAnnotation, normalizedName } from "../../../model/normalized-name.ts";
+import { decodeProfile, type Profile } from "../../../model/profile.ts";
+import { encode } from "../../../model/resource.ts";
+import { decodeWorkloadEndpoint, type WorkloadEndpoint } from "../../../model/workload-endpoint.ts";
+import type { Store } from "../../../store/store.ts";
+import { CommandFailure, paragraph } from "../command.ts";
 
 export interface StoredProfile {
   readonly key: string;

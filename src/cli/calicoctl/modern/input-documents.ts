@@ -7,12 +7,12 @@
 import { readdir, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { type Document, isMap, isScalar, isSeq, LineCounter, parseAllDocuments } from "yaml";
-import { describeError } from "../../base/errors.ts";
-import type { RoleIo } from "../../base/role.ts";
-import { parseJson } from "../../model/json.ts";
-import { type Kind, kinds } from "../../model/kinds.ts";
-import { apiVersion } from "../../model/resource.ts";
-import { CommandFailure } from "./command.ts";
+import { describeError } from "../../../base/errors.ts";
+import type { RoleIo } from "../../../base/role.ts";
+import { parseJson } from "../../../model/json.ts";
+import { type Kind, kinds } from "../../../model/kinds.ts";
+import { apiVersion } from "../../../model/resource.ts";
+import { CommandFailure } from "../command.ts";
 
 export type Fields = Readonly<Record<string, unknown>>;
 

@@ -1,8 +1,8 @@
 /** `calicoctl profile P tag show|add|remove`: tags are labels with an empty value that the profile's members get. */
 
+import type { CalicoctlContext } from "../command.ts";
+import { CommandFailure } from "../command.ts";
 import { checkTag } from "./classic-rule.ts";
-import type { CalicoctlContext } from "./command.ts";
-import { CommandFailure } from "./command.ts";
 import { changeProfile, getProfile } from "./profile-access.ts";
 import { readTagNames } from "./tag-names.ts";
 

@@ -1,0 +1,103 @@
+/** calicoctl as a user types it, on a store of its own: what it said, its exit code, and what is stored afterwards. */
+
+import { TestClock } from "../../../base/clock.ts";
+import type { RoleIo } from "../../../base/role.ts";
+import { resourcesPrefix } from "../../../model/keys.ts";
+import { openSqliteStore } from "../../../store/sqlite-store.ts";
+import type { Store } from "../../../store/store.ts";
+import { runCalicoctl } from "../../calicoctl.ts";
+
+export interface Said {
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+export interface CallOptions {
+  readonly stdin?: string;
+  readonly env?: Readonly<Record<string, string>>;
+  /** Calls of the store that are to do something else in this command. */
+  readonly connection?: Partial<Store>;
+}
+
+export interface CalicoctlCluster extends AsyncDisposable {
+  readonly store: Store;
+  readonly clock: TestClock;
+  /** The endpoints of every store that was opened. */
+  readonly opened: string[];
+  /** Words of the line are parted by spaces; a list is taken as it is. A text instead of options is the standard input. */
+  run(line: string | readonly string[], options?: CallOptions | string): Promise<Said>;
+  /** Keys of what was stored, without what every store has. */
+  keys(): Promise<readonly string[]>;
+}
+
+export async function calicoctlCluster(): Promise<CalicoctlCluster> {
+  const clock = new TestClock(1_700_000_000_000);
+  const store = await openSqliteStore({ path: ":memory:", clock });
+  const opened: string[] = [];
+  return {
+    store,
+    clock,
+    opened,
+    run: (line, given = {}) => {
+      const options = typeof given === "string" ? { stdin: given } : given;
+      return call(line, options, clock, async (endpoints) => {
+        opened.push(...endpoints);
+        return { ...connectionTo(store), ...options.connection };
+      });
+    },
+    keys: async () =>
+      (await store.list(resourcesPrefix)).kvs
+        .map(({ key }) => key.slice(resourcesPrefix.length))
+        .filter((key) => !/^(tiers\/(default|kube-)|clusterinformations)/.test(key)),
+    [Symbol.asyncDispose]: () => store[Symbol.asyncDispose](),
+  };
+}
+
+/** One command; time goes on while it runs, so that its waits end. */
+export async function call(
+  line: string | readonly string[],
+  { stdin = "", env = {} }: CallOptions,
+  clock: TestClock,
+  openStore: (endpoints: readonly string[]) => Promise<Store>,
+): Promise<Said> {
+  const written = { stdout: "", stderr: "" };
+  const io: RoleIo = {
+    stdout: (text) => {
+      written.stdout += text;
+    },
+    stderr: (text) => {
+      written.stderr += text;
+    },
+    stdin: async () => stdin,
+    env,
+    signal: new AbortController().signal,
+  };
+  const words = typeof line === "string" ? line.split(" ").filter((word) => word !== "") : line;
+  const ended = { yet: false };
+  const done = runCalicoctl(["--config=/nonexistent", ...words], io, { clock, openStore }).finally(() => {
+    ended.yet = true;
+  });
+  done.catch(() => undefined);
+  while (!ended.yet) {
+    await clock.advance(250);
+    await new Promise(setImmediate);
+  }
+  return { code: await done, ...written };
+}
+
+/** The command closes its own connection; the data stays. */
+function connectionTo(store: Store): Store {
+  return {
+    get: (...given) => store.get(...given),
+    list: (...given) => store.list(...given),
+    put: (...given) => store.put(...given),
+    delete: (...given) => store.delete(...given),
+    transact: (...given) => store.transact(...given),
+    watch: (...given) => store.watch(...given),
+    grantLease: (...given) => store.grantLease(...given),
+    keepAlive: (...given) => store.keepAlive(...given),
+    revokeLease: (...given) => store.revokeLease(...given),
+    [Symbol.asyncDispose]: () => Promise.resolve(),
+  };
+}
