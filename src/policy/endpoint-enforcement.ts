@@ -40,6 +40,8 @@ export function workloadEnforcement(
     tiers: open ? tiersOf(policies, context) : [],
     profiles: open ? profilesOf(endpoint.source.profiles) : [],
     problems,
+    ...(open && endpoint.siblingAddresses.length > 0 ? { siblingAddresses: endpoint.siblingAddresses } : {}),
+    ...(open && endpoint.gatewayAddresses.length > 0 ? { gatewayAddresses: endpoint.gatewayAddresses } : {}),
     ...(open && endpoint.allowedSources.length > 0 ? { allowedSources: endpoint.allowedSources } : {}),
   };
 }

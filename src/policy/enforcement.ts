@@ -75,6 +75,10 @@ export interface EndpointEnforcement {
   readonly profiles: readonly RuleListId[];
   /** Reasons why the endpoint is closed, readable for a user. */
   readonly problems: readonly string[];
+  /** Of its container on other interfaces: packets may come from them, none go to them here. Absent means none. */
+  readonly siblingAddresses?: readonly IpAddress[];
+  /** Those of them that its container sends by, when that is another interface. Absent means none. */
+  readonly gatewayAddresses?: readonly IpAddress[];
   /** Other source addresses it may use; only on a receiver that has hostSettings(). Absent means none. */
   readonly allowedSources?: readonly Cidr[];
 }

@@ -414,6 +414,23 @@ test("foreign source addresses are for endpoints whose host permits them", () =>
   expect(sink.endpoints.get(key)?.allowedSources as string[] | undefined).toEqual(["192.0.2.0/24"]);
 });
 
+test("an endpoint may send with the addresses its container has on other interfaces, as its record says them now", () => {
+  const sink = new CheckingSink();
+  const [[key = "", value = ""] = []] = Object.entries(members);
+  const document = JSON.parse(value);
+  const calculator = tells({ ...network("red"), [key]: value }, sink);
+  for (const [text, expected] of [
+    ["192.0.2.1,2001:db8::1", ["192.0.2.1", "2001:db8::1"]],
+    ["192.0.2.2,nonsense", ["192.0.2.2"]],
+    ["", undefined],
+  ] as const) {
+    document.metadata.annotations = { "margay.io/sibling-addresses": text };
+    calculator.update(key, JSON.stringify(document));
+    calculator.flush();
+    expect(sink.endpoints.get(key)?.siblingAddresses as readonly string[] | undefined).toEqual(expected);
+  }
+});
+
 test("a staged policy is reported with whom it selects and changes nothing", () => {
   const sink = new CheckingSink();
   const spec = { selector: "role == 'db'", stagedAction: "Set", order: 1, ingress: [{ action: "Deny" }] };

@@ -21,6 +21,7 @@ import {
 } from "../model/policy-resource.ts";
 import { absentOr, decode } from "../model/resource.ts";
 import type { Selector } from "../model/selector/selector.ts";
+import { gatewayAddressesOf, siblingAddressesOf } from "../model/sibling-addresses.ts";
 import {
   forcedLabels,
   namespaceLabel,
@@ -52,6 +53,10 @@ export interface Endpoint extends Subject {
   readonly interfaceName: InterfaceName;
   readonly mac: string | undefined;
   readonly allowedSources: readonly Cidr[];
+  /** What its container has on other interfaces. */
+  readonly siblingAddresses: readonly IpAddress[];
+  /** Those of them that it sends by. */
+  readonly gatewayAddresses: readonly IpAddress[];
   /** Why it must stay closed, whatever its rules are, unless the host permits foreign source addresses. */
   readonly problems: readonly string[];
 }
@@ -82,6 +87,8 @@ export function readEndpoint(key: string, text: string): Endpoint {
     mac: spec.mac === "" ? undefined : spec.mac,
     ips: addresses.map(networkAddress),
     allowedSources,
+    siblingAddresses: siblingAddressesOf(metadata.annotations),
+    gatewayAddresses: gatewayAddressesOf(metadata.annotations),
     problems: allowedSources.length > 0 ? ["allowSpoofedSourcePrefixes is not enabled on this host"] : [],
     addresses,
     ports: namedPorts(spec.ports, `${key}: spec.ports`),

@@ -201,20 +201,45 @@ describe("containers by hand", () => {
     expect(await wrongCells(cluster, places, sameNetwork)).toEqual([]);
   }, 120_000);
 
-  test("a second network is not reached yet when Docker keeps the first as gateway (it goes by name)", async () => {
-    await cluster.createNetwork("z-net");
-    for (const name of ["both", "z-member"]) {
-      const first = name === "both" ? "my-calico-net" : "z-net";
-      await cluster.on("host1", "docker", "run", "-d", "--name", name, "--net", first, "tools", "sleep", "86400");
-    }
-    await cluster.on("host1", "docker", "network", "connect", "z-net", "both");
-    const member = { host: "host1", container: "z-member", address: "" };
-    const both = { host: "host1", container: "both", address: await cluster.addressOf("host1", "both", "z-net") };
-    // Wrong, and written down as it is: answers leave by the first network's interface, where this address is foreign.
-    expect(await reaches(cluster, member, both, "icmp")).toBe(false);
-    await cluster.on("host1", "docker", "rm", "-f", "both", "z-member");
-    await cluster.on("host1", "docker", "network", "rm", "z-net");
-  }, 60_000);
+  // Docker makes the network whose name comes first the container's gateway: everything it sends leaves by that one.
+  for (const [second, gateway] of [
+    ["z-net", "first"],
+    ["0-net", "second"],
+  ] as const)
+    test(`a container on two networks is a member of both, also when the ${gateway} is its gateway`, async () => {
+      const [a1, , a3, b1] = places as [Place, Place, Place, Place];
+      await cluster.createNetwork(second);
+      const start = async (host: string, container: string, net: string): Promise<Place> => {
+        await cluster.on(host, "docker", "run", "-d", "--name", container, "--net", net, "tools", "sleep", "86400");
+        await cluster.answer(host, container);
+        return { host, container, address: await cluster.addressOf(host, container, net) };
+      };
+      const both = await start("host1", "both", "my-calico-net");
+      const near = await start("host1", "near", second);
+      const far = await start("host2", "far", second);
+      await cluster.on("host1", "docker", "network", "connect", second, "both");
+      const bothInSecond = { ...both, address: await cluster.addressOf("host1", "both", second) };
+      const member = (place: Place) => [a1, a3].includes(place) || [near, far].includes(place);
+      const all = [both, bothInSecond, near, far, a1, a3, b1];
+      const allowed = (from: Place, to: Place) => {
+        if (from.container === "both" || to.container === "both")
+          return from.container === to.container || member(from) || member(to);
+        return from === b1 || to === b1 ? false : [near, far].includes(from) === [near, far].includes(to);
+      };
+      expect(await wrongCells(cluster, all, allowed)).toEqual([]);
+      await cluster.lab.restart("host1", "node", "SIGKILL");
+      expect(await wrongCells(cluster, all, allowed)).toEqual([]);
+
+      await cluster.on("host1", "docker", "network", "disconnect", second, "both");
+      const left = [both, near, far, a1, a3];
+      const apart = (from: Place, to: Place) => [near, far].includes(from) === [near, far].includes(to);
+      await eventually("it has left", async () => expect(await wrongCells(cluster, left, apart)).toEqual([]), {
+        withinMs: 60_000,
+      });
+      await cluster.on("host1", "docker", "rm", "-f", "both", "near");
+      await cluster.on("host2", "docker", "rm", "-f", "far");
+      await cluster.on("host1", "docker", "network", "rm", second);
+    }, 180_000);
 
   test("stop and start give the container back to its network", async () => {
     await cluster.on("host2", "docker", "restart", "-t", "0", "a3");

@@ -5,6 +5,7 @@
 import {
   addressBytes,
   addressFromBytes,
+  type IpAddress,
   networkAddress,
   prefixLength,
   tryParseCidr,
@@ -38,13 +39,21 @@ const interfaceBytes = 16;
 /** The list is one attribute with a 16-bit length; an element takes at most some 350 bytes (a verdict's chain name). */
 const elementsPerMessage = 150;
 
-/** False for intervals that reach the last address: older kernels want those written in libnftables' own way. */
+/**
+ * False for intervals that reach the last address: older kernels want those written in libnftables' own way. And for address
+ * maps, which hardly ever change.
+ */
 export function canSendDirectly(operations: readonly ElementOperation[]): boolean {
   return operations.every(
     ({ set, elements }) =>
-      (set.kind !== "networks4" && set.kind !== "networks6") ||
-      elements.every((element) => networkBytes(element.key).end !== undefined),
+      !isAddressMap(set.kind) &&
+      ((set.kind !== "networks4" && set.kind !== "networks6") ||
+        elements.every((element) => networkBytes(element.key).end !== undefined)),
   );
+}
+
+function isAddressMap(kind: SetKind): kind is "address-map4" | "address-map6" {
+  return kind === "address-map4" || kind === "address-map6";
 }
 
 export function sendElements(socket: NetlinkSocket, table: string, operations: readonly ElementOperation[]): void {
@@ -109,6 +118,9 @@ function writeElement(writer: MessageWriter, kind: SetKind, element: SetElement,
       if (end !== undefined) item(end, intervalEnd);
       return;
     }
+    case "address-map4":
+    case "address-map6":
+      throw new Error(`elements of kind ${kind} are written by libnftables`);
     default:
       unreachable(kind);
   }
@@ -188,7 +200,9 @@ export function readElements(kind: SetKind, messages: readonly Message[]): Map<s
           continue;
         }
         const text = keyText(kind, key);
-        found.set(text, kind === "interface-verdicts" ? { key: text, verdict: readVerdict(data) } : { key: text });
+        if (kind === "interface-verdicts") found.set(text, { key: text, verdict: readVerdict(data) });
+        else if (isAddressMap(kind)) found.set(text, { key: text, ...readAddress(data) });
+        else found.set(text, { key: text });
       }
     }
   for (const key of readIntervals(bounds)) found.set(key, { key });
@@ -210,7 +224,7 @@ function parseElement(item: Uint8Array): { key: Uint8Array | undefined; flags: n
 }
 
 function keyText(kind: SetKind, key: Uint8Array): string {
-  if (kind === "addresses4" || kind === "addresses6") return addressFromBytes(key);
+  if (kind === "addresses4" || kind === "addresses6" || isAddressMap(kind)) return addressFromBytes(key);
   if (kind === "address-ports4" || kind === "address-ports6") {
     const length = kind === "address-ports4" ? 4 : 16;
     const [number = 0, high = 0, low = 0] = [key[length], key[length + 4], key[length + 5]];
@@ -227,6 +241,11 @@ function readVerdict(data: Uint8Array | undefined): Verdict {
   const chain = attributes.get(attribute.verdictChain);
   if (chain !== undefined) return { goto: textOf(chain) };
   return u32NetworkOf(attributes.get(attribute.verdictCode)) === verdictCode.accept ? "accept" : "drop";
+}
+
+function readAddress(data: Uint8Array | undefined): { readonly address?: IpAddress } {
+  const bytes = data === undefined ? undefined : attributesIn(data, 0).get(attribute.dataValue);
+  return bytes === undefined ? {} : { address: addressFromBytes(bytes) };
 }
 
 /** Pairs each start with the next end. An end without a start is the marker libnftables puts before the first one. */

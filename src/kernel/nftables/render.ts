@@ -124,6 +124,8 @@ function renderAction(action: Action): string {
       return "notrack";
     case "source-nat":
       return sourceNat(action);
+    case "destination-nat":
+      return `dnat ${ipWord(action.family)} to ${ipWord(action.family)} daddr map @${objectName(action.map)}`;
     case "jump":
     case "goto":
       return `${action.do} ${objectName(action.chain)}`;
@@ -148,9 +150,13 @@ function sourceNat({ address, ports }: Extract<Action, { do: "source-nat" }>): s
   return `snat ${ipWord(family)} to ${family === 6 && range !== "" ? `[${target}]` : target}${range} fully-random`;
 }
 
-function renderElement(set: SetSpec, element: SetElement, withVerdict: boolean): string {
+function renderElement(set: SetSpec, element: SetElement, withValue: boolean): string {
   const key = elementKeyText(set.kind, element.key);
-  if (set.kind !== "interface-verdicts" || !withVerdict) return key;
+  if (isAddressMap(set.kind) && withValue) {
+    invariant(element.address !== undefined, "an element of an address map has an address");
+    return `${key} : ${addressText(element.address, set.kind === "address-map4" ? 4 : 6)}`;
+  }
+  if (set.kind !== "interface-verdicts" || !withValue) return key;
   invariant(element.verdict !== undefined, "an element of a verdict map has a verdict");
   return `${key} : ${verdictWords(element.verdict)}`;
 }
@@ -172,8 +178,11 @@ function elementKeyText(kind: SetKind, key: string): string {
       return `${addressText(address, kind === "address-ports4" ? 4 : 6)} . ${numbers}`;
     }
     case "addresses4":
+    case "address-map4":
+      return addressText(key, 4);
     case "addresses6":
-      return addressText(key, kind === "addresses4" ? 4 : 6);
+    case "address-map6":
+      return addressText(key, 6);
     case "networks4":
     case "networks6":
       return networkText(key, kind === "networks4" ? 4 : 6);
@@ -187,7 +196,11 @@ function verdictWords(verdict: Verdict): string {
 }
 
 function setWord(kind: SetKind): string {
-  return kind === "interface-verdicts" ? "map" : "set";
+  return kind === "interface-verdicts" || isAddressMap(kind) ? "map" : "set";
+}
+
+function isAddressMap(kind: SetKind): boolean {
+  return kind === "address-map4" || kind === "address-map6";
 }
 
 function setDefinition(kind: SetKind): string {
@@ -212,6 +225,10 @@ function setDefinition(kind: SetKind): string {
       return "type ipv6_addr . inet_proto . inet_service;";
     case "interface-verdicts":
       return "type ifname : verdict;";
+    case "address-map4":
+      return "type ipv4_addr : ipv4_addr;";
+    case "address-map6":
+      return "type ipv6_addr : ipv6_addr;";
     default:
       return unreachable(kind);
   }

@@ -5,7 +5,8 @@
 import type { Cidr, IpAddress } from "../../base/addresses.ts";
 
 /**
- * Keys as text: "cali1" / "cali1 10.0.0.1" / "10.0.0.1" / "10.0.0.0/8" / "10.0.0.1,6,80" (protocol and port). A verdict map has a verdict beside each key.
+ * Keys as text: "cali1" / "cali1 10.0.0.1" / "10.0.0.1" / "10.0.0.0/8" / "10.0.0.1,6,80" (protocol and port). A verdict map has a verdict beside each key,
+ * an address map an address.
  * Addresses lie in a hash table; networks in a tree, which is slower to fill and to search, and refuses overlaps.
  */
 export type SetKind =
@@ -18,7 +19,9 @@ export type SetKind =
   | "networks6"
   | "address-ports4"
   | "address-ports6"
-  | "interface-verdicts";
+  | "interface-verdicts"
+  | "address-map4"
+  | "address-map6";
 
 export interface SetSpec {
   readonly name: string;
@@ -30,6 +33,8 @@ export type Verdict = "accept" | "drop" | { readonly goto: string };
 export interface SetElement {
   readonly key: string;
   readonly verdict?: Verdict;
+  /** Of an address map. */
+  readonly address?: IpAddress;
 }
 
 export interface Hook {
@@ -103,6 +108,8 @@ export type Action =
       readonly address?: IpAddress;
       readonly ports?: { readonly first: number; readonly last: number };
     }
+  /** The destination address becomes what the map has for it; without an entry there the rule does not match. */
+  | { readonly do: "destination-nat"; readonly family: Family; readonly map: string }
   | { readonly do: "jump" | "goto"; readonly chain: string }
   | { readonly do: "dispatch"; readonly direction: Direction; readonly map: string }
   | { readonly do: "set-mark" | "clear-mark"; readonly bit: number }
@@ -133,6 +140,11 @@ export function interfaceAddressKey(interfaceName: string, address: IpAddress): 
   return `${interfaceName} ${address}`;
 }
 
-export function verdictText(verdict: Verdict): string {
+/** What a map has beside the key; "" for sets. */
+export function elementValueText({ verdict, address }: SetElement): string {
+  return address ?? (verdict === undefined ? "" : verdictText(verdict));
+}
+
+function verdictText(verdict: Verdict): string {
   return typeof verdict === "string" ? verdict : `goto ${verdict.goto}`;
 }

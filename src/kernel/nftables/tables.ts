@@ -147,7 +147,10 @@ const concatenated = (...parts: number[]) => parts.reduce((type, part) => (type 
 function kindOf(flags: number, type: number): SetKind | undefined {
   const isMap = (flags & setFlag.map) !== 0;
   const isInterval = (flags & setFlag.interval) !== 0;
-  if (isMap) return type === keyType.interfaceName && !isInterval ? "interface-verdicts" : undefined;
+  if (isMap && isInterval) return undefined;
+  if (isMap && type === keyType.interfaceName) return "interface-verdicts";
+  if (isMap && type === keyType.ipv4) return "address-map4";
+  if (isMap) return type === keyType.ipv6 ? "address-map6" : undefined;
   if (type === keyType.ipv4) return isInterval ? "networks4" : "addresses4";
   if (type === keyType.ipv6) return isInterval ? "networks6" : "addresses6";
   if (isInterval) return undefined;

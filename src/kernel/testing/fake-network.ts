@@ -12,12 +12,11 @@ import type { Link, LinkChange, VethSpec } from "../links.ts";
 import { renderRule, renderTransaction } from "../nftables/render.ts";
 import {
   type ChainSpec,
+  elementValueText,
   type Operation,
   type RuleSpec,
   type SetElement,
   type SetSpec,
-  type Verdict,
-  verdictText,
 } from "../nftables/ruleset.ts";
 import { hashFromComments, type TableReadBack } from "../nftables/tables.ts";
 import type { Route } from "../routes.ts";
@@ -228,8 +227,10 @@ export class FakeNetwork implements HostNetwork {
     }
     for (const [name, { spec, elements }] of this.#table?.sets ?? []) {
       lines.push(`set ${name} ${spec.kind}`);
-      for (const { key, verdict } of elements.values())
-        lines.push(`element ${name} ${key}${verdict === undefined ? "" : ` : ${verdictText(verdict)}`}`);
+      for (const element of elements.values()) {
+        const value = elementValueText(element);
+        lines.push(`element ${name} ${element.key}${value === "" ? "" : ` : ${value}`}`);
+      }
     }
     for (const [name, { hook, rules }] of this.#table?.chains ?? []) {
       lines.push(`chain ${name} ${hook}`);
@@ -322,7 +323,7 @@ function addElement(table: FakeTable, set: SetSpec, elements: Map<string, SetEle
   if (typeof verdict === "object") chainOf(table, verdict.goto);
   const before = elements.get(key);
   if (before !== undefined) {
-    if (text(before.verdict) !== text(verdict)) refuse(`element ${key} is there with another verdict`);
+    if (elementValueText(before) !== elementValueText(element)) refuse(`element ${key} is there with another value`);
     return;
   }
   const cidr = set.kind === "networks4" || set.kind === "networks6" ? tryParseCidr(key) : undefined;
@@ -334,10 +335,6 @@ function addElement(table: FakeTable, set: SetSpec, elements: Map<string, SetEle
   elements.set(key, element);
 }
 
-function text(verdict: Verdict | undefined): string {
-  return verdict === undefined ? "" : verdictText(verdict);
-}
-
 function checkReferences(table: FakeTable, chain: string, rule: RuleSpec): void {
   const used = ruleReferences(rule);
   for (const name of used.chains) if (!table.chains.has(name)) refuse(`rule in ${chain} names unknown chain ${name}`);
@@ -346,7 +343,7 @@ function checkReferences(table: FakeTable, chain: string, rule: RuleSpec): void 
 
 function ruleReferences(rule: RuleSpec): { chains: string[]; sets: string[] } {
   const chains = rule.actions.flatMap((action) => (action.do === "jump" || action.do === "goto" ? [action.chain] : []));
-  const maps = rule.actions.flatMap((action) => (action.do === "dispatch" ? [action.map] : []));
+  const maps = rule.actions.flatMap((action) => ("map" in action ? [action.map] : []));
   const sets = rule.matches.flatMap((match) => ("set" in match ? [match.set] : []));
   return { chains, sets: [...sets, ...maps] };
 }

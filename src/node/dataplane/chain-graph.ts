@@ -3,7 +3,7 @@
  * anew when a rule list or set it depends on changes. Chains the kernel cannot do are closed instead. Pure.
  */
 import { Tracker } from "../../base/tracker.ts";
-import type { ChainSpec, RuleSpec } from "../../kernel/nftables/ruleset.ts";
+import type { ChainSpec, Hook, RuleSpec } from "../../kernel/nftables/ruleset.ts";
 import { chainHash } from "../../kernel/nftables/tables.ts";
 import type { RuleListId, SetId } from "../../policy/enforcement.ts";
 import type { ChainContent } from "./base-rules.ts";
@@ -25,6 +25,8 @@ export interface ChainNode {
   readonly render: () => Rendering;
   /** Lists whose content this rendering depends on. */
   readonly dependsOn: readonly RuleListId[];
+  /** Of a base chain. */
+  readonly hook?: Hook;
 }
 
 export type HashedChain = ChainContent & { readonly hash: string };
@@ -69,9 +71,10 @@ export class ChainGraph {
   }
 
   /** Not in the kernel yet: refer() puts it there. */
-  node(name: string, dependsOn: readonly RuleListId[], render: ChainNode["render"]): ChainNode {
+  node(name: string, dependsOn: readonly RuleListId[], render: ChainNode["render"], hook?: Hook): ChainNode {
     const existing = this.#nodes.get(name);
-    return existing ?? { name, references: 0, chains: [], sets: [], render, dependsOn };
+    const based = hook === undefined ? {} : { hook };
+    return existing ?? { name, references: 0, chains: [], sets: [], render, dependsOn, ...based };
   }
 
   refer(node: ChainNode): void {
@@ -127,7 +130,7 @@ export class ChainGraph {
     this.#dirty.delete(node);
     const { rules, chains, sets } = node.render();
     this.#setReferencesOf(node, chains, sets);
-    this.#want({ chain: { name: node.name }, rules });
+    this.#want({ chain: { name: node.name, ...(node.hook === undefined ? {} : { hook: node.hook }) }, rules });
   }
 
   #setReferencesOf(node: ChainNode, chains: readonly ChainNode[], sets: readonly SetId[]): void {

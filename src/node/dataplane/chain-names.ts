@@ -30,6 +30,11 @@ export const names = {
   natPools4: "nat-pools4",
   natPools6: "nat-pools6",
   spoofing: "spoofing-endpoints",
+  /** From a container's other addresses to the one it sends by. */
+  siblings4: "sibling-addresses4",
+  siblings6: "sibling-addresses6",
+  siblingDatagrams: "sibling-datagrams",
+  siblingDatagramsOut: "sibling-datagrams-out",
   hostInterfaces: "host-interfaces",
   /** By what is asked there; each is a map from interface to chain, and the chain that looks it up. */
   host: {

@@ -17,16 +17,18 @@ export function enableForwarding(network: HostNetwork, family: 4 | 6): void {
 export function configureInterface(
   network: HostNetwork,
   name: string,
-  { hasIpv6, spoofs }: { hasIpv6: boolean; spoofs: boolean },
+  { hasIpv6, otherSources }: { hasIpv6: boolean; otherSources: boolean },
 ): void {
   attempt(network, ["ipv6", "conf", name, "accept_ra"], "0");
   // The kernel waits a random time up to proxy_delay before it answers for the gateway.
   attempt(network, ["ipv4", "neigh", name, "proxy_delay"], "0");
   network.writeSetting(["ipv4", "conf", name, "proxy_arp"], "1");
   network.writeSetting(["ipv4", "conf", name, "forwarding"], "1");
-  // The real check of source addresses is the packet filter's; this one follows the host's default.
-  const strict = spoofs ? "0" : (network.readSetting(["ipv4", "conf", "default", "rp_filter"]) ?? "1");
-  network.writeSetting(["ipv4", "conf", name, "rp_filter"], strict);
+  // The real check of source addresses is the packet filter's; this one follows the host's default where it can. "Loose" (2)
+  // would not do for other sources: on an interface without an address the kernel then refuses what strict refuses
+  // (net/ipv4/fib_frontend.c, __fib_validate_source). The greater of this and conf.all counts.
+  const reversePath = otherSources ? "0" : (network.readSetting(["ipv4", "conf", "default", "rp_filter"]) ?? "1");
+  network.writeSetting(["ipv4", "conf", name, "rp_filter"], reversePath);
   if (!hasIpv6) return;
   network.writeSetting(["ipv6", "conf", name, "proxy_ndp"], "1");
   network.writeSetting(["ipv6", "conf", name, "forwarding"], "1");

@@ -106,7 +106,10 @@ export class InterfaceSync {
       const index = this.endpoints.link(name)?.index;
       if (endpoint === undefined || index === undefined) continue;
       try {
-        configureInterface(this.#network, name, { hasIpv6: hasIpv6(endpoint), spoofs: spoofs(endpoint) });
+        configureInterface(this.#network, name, {
+          hasIpv6: hasIpv6(endpoint),
+          otherSources: hasOtherSources(endpoint),
+        });
         this.#configured.set(name, index);
         this.#toConfigure.delete(name);
       } catch (error) {
@@ -183,10 +186,10 @@ function hasIpv6(endpoint: EndpointEnforcement): boolean {
   return endpoint.addresses.some((address) => address.includes(":"));
 }
 
-function spoofs(endpoint: EndpointEnforcement): boolean {
-  return (endpoint.allowedSources?.length ?? 0) > 0;
+function hasOtherSources({ allowedSources = [], siblingAddresses = [] }: EndpointEnforcement): boolean {
+  return allowedSources.length + siblingAddresses.length > 0;
 }
 
 function settingsDiffer(a: EndpointEnforcement, b: EndpointEnforcement): boolean {
-  return hasIpv6(a) !== hasIpv6(b) || spoofs(a) !== spoofs(b);
+  return hasIpv6(a) !== hasIpv6(b) || hasOtherSources(a) !== hasOtherSources(b);
 }

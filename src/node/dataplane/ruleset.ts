@@ -44,6 +44,7 @@ import { names, type PolicyDirection, ruleListChain, sourcesChain } from "./chai
 import { failsafeChains, HostEndpoints } from "./host-endpoints.ts";
 import { PortSets } from "./port-sets.ts";
 import { dropRule, portSetsUsed, renderRules, setsUsed } from "./rule-rendering.ts";
+import { SiblingTargets, siblingHooks, siblingMap, siblingMaps, siblingRules } from "./sibling-datagrams.ts";
 import { TrackedSets } from "./tracked-sets.ts";
 
 interface Programmed {
@@ -60,6 +61,7 @@ export class Ruleset {
   readonly #programmed = new Map<InterfaceName, Programmed>();
   readonly #hosts: HostEndpoints;
   readonly #poolNetworks = new Map<string, ReadonlySet<Cidr>>();
+  readonly #siblings = new SiblingTargets();
   #settings: HostSettings;
   #tableExists = false;
 
@@ -113,10 +115,11 @@ export class Ruleset {
     for (const chain of before?.chains ?? []) this.#graph.release(chain);
     // A closed one may not send at all, and nobody but the host send to it: open connections end with it.
     const [to, from, sources] = after?.chains ?? [];
-    const kept = new Set(to === undefined ? [] : endpoint?.addresses);
-    for (const address of before?.endpoint.addresses ?? [])
+    const kept = new Set(to === undefined || endpoint === undefined ? [] : sourcesOf(endpoint));
+    for (const address of before === undefined ? [] : sourcesOf(before.endpoint))
       if (!kept.has(address)) this.#wantSource(name, address, false);
     for (const address of kept) this.#wantSource(name, address, true);
+    this.#wantSiblings(name, endpoint);
     const known = after === undefined ? undefined : { key: name };
     this.#sets.wantElement(names.endpoints, name, to === undefined ? undefined : known);
     this.#sets.wantElement(names.closed, name, to === undefined ? known : undefined);
@@ -253,6 +256,24 @@ export class Ruleset {
     this.#sets.wantElement(set, key, wanted ? { key } : undefined);
   }
 
+  #wantSiblings(name: InterfaceName, endpoint: EndpointEnforcement | undefined): void {
+    const hadAny = this.#siblings.any;
+    const changed = this.#siblings.program(name, endpoint);
+    const { any } = this.#siblings;
+    if (any && !hadAny) for (const map of siblingMaps) this.#sets.wantSet(map);
+    for (const key of changed) {
+      const address = this.#siblings.of(key);
+      this.#sets.wantElement(siblingMap(key), key, address && { key, address });
+    }
+    if (any === hadAny) return;
+    for (const { name: chain, hook } of siblingHooks) {
+      const node = this.#graph.node(chain, [], () => ({ rules: siblingRules, chains: [], sets: [] }), hook);
+      if (any) this.#graph.refer(node);
+      else this.#graph.release(node);
+    }
+    if (!any) for (const map of siblingMaps) this.#sets.unwantSet(map.name);
+  }
+
   #setUse(id: SetId, used: boolean): void {
     const isPortSet = id.startsWith(portSetKey(""));
     const name = isPortSet ? id.slice(portSetKey("").length) : id;
@@ -313,6 +334,11 @@ export class Ruleset {
       sets: [],
     }));
   }
+}
+
+/** The addresses that its packets may come from. */
+function sourcesOf({ addresses, siblingAddresses = [] }: EndpointEnforcement): readonly IpAddress[] {
+  return [...addresses, ...siblingAddresses];
 }
 
 /** Address sets and port sets may have the same name. */

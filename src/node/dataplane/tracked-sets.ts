@@ -3,10 +3,10 @@ import { cidrOverlaps, tryParseCidr } from "../../base/addresses.ts";
 import { Tracker } from "../../base/tracker.ts";
 import {
   type ElementOperation,
+  elementValueText,
   type Operation,
   type SetElement,
   type SetSpec,
-  verdictText,
 } from "../../kernel/nftables/ruleset.ts";
 import type { TableReadBack } from "../../kernel/nftables/tables.ts";
 
@@ -15,8 +15,7 @@ interface TrackedSet {
   readonly elements: Tracker<string, SetElement>;
 }
 
-const sameElement = (a: SetElement, b: SetElement) =>
-  (a.verdict === undefined ? "" : verdictText(a.verdict)) === (b.verdict === undefined ? "" : verdictText(b.verdict));
+const sameElement = (a: SetElement, b: SetElement) => elementValueText(a) === elementValueText(b);
 
 export class TrackedSets {
   /** Every set anybody wants or the kernel has. */

@@ -4,7 +4,7 @@
  * - An accept ends its base chain and the next one of the hook goes on; a drop is final.
  * - The packet begins a connection: its state is "new".
  */
-import { cidrContains, tryParseCidr, tryParseIpAddress } from "../../base/addresses.ts";
+import { cidrContains, type IpAddress, tryParseCidr, tryParseIpAddress } from "../../base/addresses.ts";
 import type { ListedChain, ListedRule, ListedTable } from "../../kernel/nftables/table-listing.ts";
 import { icmpProtocol, type Packet, protocolsWithPorts } from "../../policy/explain/packet.ts";
 
@@ -46,7 +46,7 @@ const portProtocols: Readonly<Record<string, number>> = { tcp: 6, udp: 17, dccp:
 /** One packet's way through the hooks; what one of them leaves on it (mark, tracking) the next one sees. */
 export class Passage {
   readonly #table: ListedTable;
-  readonly #packet: Packet;
+  #packet: Packet;
   readonly #family: 4 | 6;
   #steps: KernelStep[] = [];
   #at: PacketAtHook = { hook: "prerouting", inInterface: "", outInterface: "" };
@@ -59,6 +59,11 @@ export class Passage {
     this.#family = packet.source.includes(":") ? 6 : 4;
   }
 
+  /** As it is after the hooks it has met: its destination may be translated. */
+  get packet(): Packet {
+    return this.#packet;
+  }
+
   /** @throws NotUnderstood */
   hook(at: PacketAtHook): HookOutcome {
     this.#at = at;
@@ -67,8 +72,8 @@ export class Passage {
       chain.hook?.hook === at.hook ? [{ chain, hook: chain.hook }] : [],
     );
     for (const { chain, hook } of bases.sort((a, b) => a.hook.priority - b.hook.priority)) {
-      if (hook.type === "nat" && chain.rules.length === 0) continue;
-      if (hook.type !== "filter") throw new NotUnderstood(`a chain of type ${hook.type} at ${at.hook}: ${chain.name}`);
+      if (hook.type !== "filter" && hook.type !== "nat")
+        throw new NotUnderstood(`a chain of type ${hook.type} at ${at.hook}: ${chain.name}`);
       const verdict = this.#baseChain(chain, hook.policy);
       if (verdict === "drop") return { hook: at.hook, verdict, steps: this.#steps };
     }
@@ -123,6 +128,13 @@ export class Passage {
         case "mangle":
           marked |= this.#mangle(content);
           break;
+        case "dnat": {
+          const destination = this.#translated(content);
+          if (destination === undefined) return "next";
+          step(`destination becomes ${destination}`);
+          this.#packet = { ...this.#packet, destination };
+          return "accept";
+        }
         case "notrack":
           this.#state = connectionState.untracked;
           break;
@@ -186,6 +198,14 @@ export class Passage {
     if (keys === undefined) return undefined;
     const found = elements.find((pair) => Array.isArray(pair) && elementHolds(pair[0], keys));
     return Array.isArray(found) ? found[1] : undefined;
+  }
+
+  /** @returns undefined when the map has nothing for the packet: the rule does not match then. */
+  #translated(content: unknown): IpAddress | undefined {
+    const map = isObject(content) && isObject(content.addr) ? content.addr.map : undefined;
+    if (map === undefined) throw new NotUnderstood("a translation of the destination without a map");
+    const found = this.#lookup(map);
+    return typeof found === "string" ? tryParseIpAddress(found) : undefined;
   }
 
   #set(reference: string): readonly unknown[] {

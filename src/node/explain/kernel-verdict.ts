@@ -41,7 +41,10 @@ export function kernelVerdict(
   const { table } = picture;
   if (table === undefined) return answer("allow", `there is no table "${tableName}": nothing is filtered`, [], []);
   const inInterface = nameOf(from, packet.source, picture);
-  const outInterface = nameOf(to, packet.destination, picture);
+  const outInterfaceNow = () => {
+    const { destination } = passage.packet;
+    return nameOf(destination === packet.destination ? to : "elsewhere", destination, picture);
+  };
   const hooks: HookOutcome[] = [];
   const faults = faultsOf(packet, from, to, picture);
   const passage = new Passage(table, packet);
@@ -51,7 +54,7 @@ export function kernelVerdict(
       const at: PacketAtHook = {
         hook,
         inInterface: hook === "output" ? "" : inInterface,
-        outInterface: isOut ? outInterface : "",
+        outInterface: isOut ? outInterfaceNow() : "",
       };
       const outcome = passage.hook(at);
       hooks.push({ ...outcome, steps: outcome.steps.map(inWords) });

@@ -24,6 +24,7 @@ import { hostInterfaceName } from "./endpoints/endpoint-names.ts";
 import { EndpointReconciler } from "./endpoints/endpoint-reconciler.ts";
 import { EndpointRegistry } from "./endpoints/endpoint-registry.ts";
 import { endpointState } from "./endpoints/endpoint-state.ts";
+import { SiblingRecords } from "./endpoints/sibling-records.ts";
 import type { DockerEngine } from "./engine/docker-engine.ts";
 import { IpamDriver } from "./ipam-driver.ts";
 import { KeyedLocks } from "./keyed-locks.ts";
@@ -110,6 +111,7 @@ function partsOf(options: DockerPluginOptions) {
     },
     isLinked: (endpointId) => dataplane.linkExists(hostInterfaceName(endpointId)),
   });
+  const siblings = new SiblingRecords({ host, store, withProfiles: createProfiles });
   const replication = new NetworkReplication({ engine, records, networks, cluster, log });
   const labelling = new EndpointLabelling({
     engine,
@@ -135,6 +137,7 @@ function partsOf(options: DockerPluginOptions) {
     garbage,
     engine,
     registry,
+    siblings,
     networks,
     endpoints,
     links: dataplane,
@@ -147,6 +150,7 @@ function partsOf(options: DockerPluginOptions) {
   const driver = new NetworkDriver({
     settings,
     registry,
+    siblings,
     networks,
     endpoints,
     links: {

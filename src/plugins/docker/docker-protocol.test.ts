@@ -519,12 +519,16 @@ describe("a container's life", () => {
     expect(closed.spec.profiles).toEqual([NETWORK]);
     expect(await fixture.store.get(profileKey(NETWORK))).toBeUndefined();
     const { signal } = new AbortController();
-    expect(await fixture.registry.list(signal)).toEqual([{ endpointId: ENDPOINT, networkResolved: false }]);
+    expect(await fixture.registry.list(signal)).toEqual([
+      { endpointId: ENDPOINT, networkResolved: false, hasSiblings: false },
+    ]);
     await fixture.registry.setNetwork(ENDPOINT, "my-calico-net", signal);
     expect(decodeWorkloadEndpoint((await fixture.store.get(RECORD))?.value ?? "").spec.profiles).toEqual([
       "my-calico-net",
     ]);
-    expect(await fixture.registry.list(signal)).toEqual([{ endpointId: ENDPOINT, networkResolved: true }]);
+    expect(await fixture.registry.list(signal)).toEqual([
+      { endpointId: ENDPOINT, networkResolved: true, hasSiblings: false },
+    ]);
   });
 
   test("auxiliary addresses stay taken until the network goes", async () => {

@@ -10,6 +10,7 @@ import { hostCidr, type IpAddress, ipFamily, networkAddress, tryParseCidr } from
 import { OperationError } from "../../base/errors.ts";
 import type { InterfaceName } from "../../base/names.ts";
 import type { DriverSettings } from "./driver-settings.ts";
+import { endpointsBySandbox } from "./endpoints/container-siblings.ts";
 import {
   CONTAINER_MAC,
   endpointLabels,
@@ -18,6 +19,7 @@ import {
 } from "./endpoints/endpoint-names.ts";
 import type { EndpointRegistry, FoundEndpoint } from "./endpoints/endpoint-registry.ts";
 import { chooseNextHop, type endpointState, nextHopAddress } from "./endpoints/endpoint-state.ts";
+import type { RelatedRecord, SiblingRecords } from "./endpoints/sibling-records.ts";
 import type { KeyedLocks } from "./keyed-locks.ts";
 import { readNetworkOptions } from "./network-options.ts";
 import type { NetworkDirectory } from "./networks/network-directory.ts";
@@ -52,6 +54,7 @@ export type PolicyGate = (key: string, revision: number, signal: AbortSignal) =>
 export interface NetworkDriverOptions {
   readonly settings: DriverSettings;
   readonly registry: EndpointRegistry;
+  readonly siblings: SiblingRecords;
   readonly networks: NetworkDirectory;
   readonly endpoints: StateFiles<typeof endpointState>;
   readonly links: HostLinks;
@@ -95,8 +98,12 @@ export class NetworkDriver {
       "NetworkDriver.EndpointOperInfo": withBody(anyRequest, () => ({ Value: {} })),
       "NetworkDriver.Join": withBody(joinRequest, (request, signal) => this.join(request, signal)),
       "NetworkDriver.Leave": withBody(endpointRequest, (request, signal) => this.leave(request, signal)),
-      "NetworkDriver.ProgramExternalConnectivity": nothing,
-      "NetworkDriver.RevokeExternalConnectivity": nothing,
+      "NetworkDriver.ProgramExternalConnectivity": withBody(endpointRequest, (request, signal) =>
+        this.setGateway(request, true, signal),
+      ),
+      "NetworkDriver.RevokeExternalConnectivity": withBody(endpointRequest, (request, signal) =>
+        this.setGateway(request, false, signal),
+      ),
       "NetworkDriver.DiscoverNew": nothing,
       "NetworkDriver.DiscoverDelete": nothing,
     };
@@ -140,6 +147,7 @@ export class NetworkDriver {
         hostInterface: hostInterfaceName(EndpointID),
         sandboxKey: "",
         nextHop: 0,
+        isGateway: false,
       });
       this.#options.onEndpointCreated(EndpointID, NetworkID);
       this.#options.onStep("create-endpoint", startedMs);
@@ -163,7 +171,14 @@ export class NetworkDriver {
       const hostInterface = hostInterfaceName(EndpointID);
       const nextHop = chooseNextHop(EndpointID, SandboxKey, endpoints.entries());
       // Before the link exists: whoever sweeps must know whose it is.
-      endpoints.put(EndpointID, { networkId: NetworkID, hostInterface, sandboxKey: SandboxKey, nextHop });
+      endpoints.put(EndpointID, {
+        networkId: NetworkID,
+        hostInterface,
+        sandboxKey: SandboxKey,
+        nextHop,
+        isGateway: false,
+      });
+      const siblings = await this.#relateSiblings(SandboxKey, 2, signal);
       const mtu = networks.mtuOf(NetworkID) ?? settings.vethMtu;
       const vethStartedMs = monotonicMs();
       await links.removeVeth(hostInterface); // left by a crash, if at all
@@ -175,7 +190,7 @@ export class NetworkDriver {
       onStep("create-veth", vethStartedMs);
       try {
         const gateStartedMs = monotonicMs();
-        await gate(record.key, record.revision, signal);
+        for (const { key, revision } of siblings ?? [record]) await gate(key, revision, signal);
         onStep("policy-gate", gateStartedMs);
         return await this.#joinAnswer(EndpointID, record.addresses, nextHop);
       } catch (error) {
@@ -190,7 +205,10 @@ export class NetworkDriver {
     return await locks.run(EndpointID, signal, async () => {
       await links.removeVeth(hostInterfaceName(EndpointID));
       const state = endpoints.get(EndpointID);
-      if (state !== undefined) endpoints.put(EndpointID, { ...state, sandboxKey: "", nextHop: 0 });
+      if (state !== undefined) {
+        endpoints.put(EndpointID, { ...state, sandboxKey: "", nextHop: 0, isGateway: false });
+        await this.#relateSiblings(state.sandboxKey, 1, signal);
+      }
       return {};
     });
   }
@@ -204,6 +222,29 @@ export class NetworkDriver {
       endpoints.delete(EndpointID);
       return {};
     });
+  }
+
+  /** Docker says by which of a container's interfaces its default route is: the one that gives it the world outside. */
+  async setGateway({ EndpointID }: EndpointRequest, isGateway: boolean, signal: AbortSignal): Promise<object> {
+    const { locks, endpoints } = this.#options;
+    return await locks.run(EndpointID, signal, async () => {
+      const state = endpoints.get(EndpointID);
+      if (state === undefined || state.isGateway === isGateway) return {};
+      endpoints.put(EndpointID, { ...state, isGateway });
+      await this.#relateSiblings(state.sandboxKey, 2, signal);
+      return {};
+    });
+  }
+
+  /** With fewer interfaces in the container there is nothing to tell: undefined. */
+  async #relateSiblings(
+    sandboxKey: string,
+    interfacesMin: number,
+    signal: AbortSignal,
+  ): Promise<readonly RelatedRecord[] | undefined> {
+    const { siblings, endpoints } = this.#options;
+    const group = endpointsBySandbox(endpoints.entries()).get(sandboxKey) ?? [];
+    return group.length < interfacesMin ? undefined : (await siblings.relate(group, signal)).records;
   }
 
   async #joinAnswer(endpointId: string, addresses: readonly IpAddress[], nextHop: number): Promise<object> {

@@ -61,7 +61,7 @@ export type CreateEndpointRequest = z.output<typeof createEndpointRequest>;
 export const joinRequest = z.object({ NetworkID: dockerId, EndpointID: dockerId, SandboxKey: text, Options: options });
 export type JoinRequest = z.output<typeof joinRequest>;
 
-/** Discover*, Allocate/FreeNetwork, EndpointOperInfo, Program/RevokeExternalConnectivity: read for nothing. */
+/** Discover*, Allocate/FreeNetwork, EndpointOperInfo: read for nothing. */
 export const anyRequest = z.looseObject({});
 
 export const requestPoolRequest = z.object({

@@ -155,7 +155,7 @@ function receiverPart(model: ClusterModel, from: Party, receiver: ModelEndpoint,
 /** The source check comes before every policy. */
 function fixedDrop(model: ClusterModel, sender: ModelEndpoint, packet: Packet): string | undefined {
   if (packet.destination === gatewayAddress) return "the endpoints' common gateway takes no packets";
-  if (sender.ips.includes(packet.source)) return undefined;
+  if ([...sender.ips, ...sender.siblingAddresses].includes(packet.source)) return undefined;
   const { sourceSpoofing } = settingsOf(model, sender.host);
   if (sourceSpoofing && sender.allowedSources.some((cidr) => cidrContains(cidr, packet.source))) return undefined;
   return `source check: ${packet.source} is not an address of the sending endpoint (${sender.ips.join(", ")})`;

@@ -58,16 +58,19 @@ const tier: fc.Arbitrary<TierRef> = fc.record({
   outbound: few(listId),
 });
 
+const someAddress = fc.constantFrom("10.0.0.1", "10.0.0.2", "fd00::1").map((text) => parseIpAddress(text));
 const endpointKeys = ["/e/1", "/e/2", "/e/3"];
 const endpoint = (key: string): fc.Arbitrary<EndpointEnforcement> =>
   fc.record({
     key: fc.constant(key),
     interfaceName: fc.constantFrom("cali1", "cali2", "eth0").map((name) => parseInterfaceName(name)),
     mac: fc.constant(undefined),
-    addresses: few(fc.constantFrom("10.0.0.1", "10.0.0.2", "fd00::1").map((text) => parseIpAddress(text))),
+    addresses: few(someAddress),
     tiers: fc.array(tier, { maxLength: 2 }),
     profiles: few(listId),
     problems: fc.constantFrom([], [], [], ["unknown profile"]),
+    siblingAddresses: few(someAddress),
+    gatewayAddresses: few(someAddress),
   });
 
 export const statement: fc.Arbitrary<Statement> = fc.oneof(

@@ -1,5 +1,7 @@
 /** Names that follow from a Docker EndpointID; the same ones the original plug-in used (reference/docker.md 4.2). */
 import { type InterfaceName, parseInterfaceName } from "../../../base/names.ts";
+import { workloadEndpointKey } from "../../../model/keys.ts";
+import { workloadEndpointName } from "../../../model/workload-endpoint-name.ts";
 
 /** Characters of the EndpointID in interface names: 15 that Linux allows less the 4 of the prefix. */
 const ID_CHARACTERS = 11;
@@ -18,6 +20,12 @@ export function hostInterfaceName(endpointId: string): InterfaceName {
 /** Name of the container's end until Docker moves and renames it. */
 export function temporaryInterfaceName(endpointId: string): InterfaceName {
   return parseInterfaceName(`temp${endpointId.slice(0, ID_CHARACTERS)}`, "EndpointID");
+}
+
+/** Where the endpoint's record is in the store. */
+export function endpointKey(host: string, endpointId: string): string {
+  const identity = { node: host, orchestrator: DOCKER_ORCHESTRATOR, endpoint: endpointId };
+  return workloadEndpointKey(DOCKER_NAMESPACE, workloadEndpointName(identity));
 }
 
 /** The endpoint labels among container labels or driver options, prefix stripped. */

@@ -14,20 +14,24 @@ import type { NetworkDirectory } from "../networks/network-directory.ts";
 import { DRIVER_NAME } from "../networks/network-replication.ts";
 import type { StateFiles } from "../state-files.ts";
 import { dockerAddressKeeper } from "./address-keeper.ts";
+import { endpointsBySandbox } from "./container-siblings.ts";
 import { hostInterfaceName } from "./endpoint-names.ts";
 import type { EndpointRegistry } from "./endpoint-registry.ts";
 import type { endpointState } from "./endpoint-state.ts";
 import {
   type AttachedEndpoint,
+  type EndpointRecord,
   type OrphanTimes,
   planReconciliation,
   type ReconciliationStep,
 } from "./reconciliation-plan.ts";
+import type { SiblingRecords } from "./sibling-records.ts";
 
 export interface EndpointReconcilerOptions {
   readonly host: string;
   readonly engine: DockerEngine;
   readonly registry: EndpointRegistry;
+  readonly siblings: SiblingRecords;
   readonly garbage: GarbageCollector;
   readonly networks: NetworkDirectory;
   readonly endpoints: StateFiles<typeof endpointState>;
@@ -36,7 +40,7 @@ export interface EndpointReconcilerOptions {
   readonly graceMs: number;
   readonly clock: Clock;
   readonly log: Log;
-  readonly onRepair: (kind: ReconciliationStep["kind"]) => void;
+  readonly onRepair: (kind: ReconciliationStep["kind"] | "relate-siblings") => void;
 }
 
 export class EndpointReconciler {
@@ -80,6 +84,7 @@ export class EndpointReconciler {
       await this.#carryOut(step, signal);
       this.#options.onRepair(step.kind);
     }
+    await this.#relateSiblings(records, signal);
     const keeper = dockerAddressKeeper({
       host: this.#options.host,
       endpointIds: new Set([...records, ...attached, ...linkStates].map(({ endpointId }) => endpointId)),
@@ -143,6 +148,16 @@ export class EndpointReconciler {
           return unreachable(step);
       }
     });
+  }
+
+  /** Joins and Leaves do this themselves; one that was cut off is made good here. */
+  async #relateSiblings(records: readonly EndpointRecord[], signal: AbortSignal): Promise<void> {
+    const { endpoints, siblings, onRepair } = this.#options;
+    const speaksOfOthers = new Set(records.filter((record) => record.hasSiblings).map(({ endpointId }) => endpointId));
+    for (const group of endpointsBySandbox(endpoints.entries()).values()) {
+      if (group.length === 1 && !group.some(({ endpointId }) => speaksOfOthers.has(endpointId))) continue;
+      if ((await siblings.relate(group, signal)).changed) onRepair("relate-siblings");
+    }
   }
 
   async #restore(endpoint: AttachedEndpoint, signal: AbortSignal): Promise<void> {

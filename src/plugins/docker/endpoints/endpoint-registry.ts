@@ -17,7 +17,7 @@ import type { Log } from "../../../base/log.ts";
 import type { Ipam } from "../../../ipam/ipam.ts";
 import { isIpamError } from "../../../ipam/ipam-error.ts";
 import type { HeldAddress } from "../../../ipam/ipam-requests.ts";
-import { kindPrefix, workloadEndpointKey } from "../../../model/keys.ts";
+import { kindPrefix } from "../../../model/keys.ts";
 import { isLabelKey, isLabelValue } from "../../../model/names.ts";
 import { encode } from "../../../model/resource.ts";
 import {
@@ -27,14 +27,16 @@ import {
   newWorkloadEndpoint,
   type WorkloadEndpoint,
 } from "../../../model/workload-endpoint.ts";
-import { workloadEndpointName, workloadEndpointNamePrefix } from "../../../model/workload-endpoint-name.ts";
+import { workloadEndpointNamePrefix } from "../../../model/workload-endpoint-name.ts";
 import type { Store } from "../../../store/store.ts";
 import type { NetworkIdentity } from "../networks/network-directory.ts";
 import { profileNameOf } from "../networks/network-profile.ts";
+import { hasSiblings } from "./container-siblings.ts";
 import {
   CONTAINER_MAC,
   DOCKER_NAMESPACE,
   DOCKER_ORCHESTRATOR,
+  endpointKey,
   hostInterfaceName,
   NETWORK_ANNOTATION,
   NETWORK_ID_ANNOTATION,
@@ -147,7 +149,7 @@ export class EndpointRegistry {
     refuseBadLabels(endpoint.labels);
     if (createProfiles && endpoint.network.resolved) await ensureProfile(endpoint.network.name, signal);
     const record = this.#newRecord(endpoint);
-    const key = this.#keyOf(endpoint.endpointId);
+    const key = endpointKey(this.#options.host, endpoint.endpointId);
     const from = endpoint.addresses.map((address) => this.#pendingPrefix + address);
     for (let attempt = 0, modRevision = 0; attempt < ATTEMPTS_MAX; attempt += 1) {
       try {
@@ -178,7 +180,7 @@ export class EndpointRegistry {
   /** Its addresses go back to "pending": Docker gives them back with calls of their own. No record: nothing to do. */
   async remove(endpointId: string, signal: AbortSignal): Promise<void> {
     const { ipam, store } = this.#options;
-    const key = this.#keyOf(endpointId);
+    const key = endpointKey(this.#options.host, endpointId);
     try {
       await ipam.moveHandle({
         from: [endpointId],
@@ -198,7 +200,7 @@ export class EndpointRegistry {
   }
 
   async find(endpointId: string, signal: AbortSignal): Promise<FoundEndpoint | undefined> {
-    const key = this.#keyOf(endpointId);
+    const key = endpointKey(this.#options.host, endpointId);
     const stored = await this.#options.store.get(key, { signal });
     if (stored === undefined) return undefined;
     const addresses = networksOf(decodeWorkloadEndpoint(stored.value, key), key).map((cidr) =>
@@ -215,10 +217,11 @@ export class EndpointRegistry {
     const { kvs } = await store.list(prefix, { signal });
     return kvs.flatMap(({ key, value }) => {
       try {
-        const { metadata, spec } = decodeWorkloadEndpoint(value, key);
+        const record = decodeWorkloadEndpoint(value, key);
+        const { metadata, spec } = record;
         if (spec.node !== host || spec.orchestrator !== DOCKER_ORCHESTRATOR) return [];
         const networkResolved = metadata.annotations?.[NETWORK_ID_ANNOTATION] === undefined;
-        return [{ endpointId: spec.endpoint, networkResolved }];
+        return [{ endpointId: spec.endpoint, networkResolved, hasSiblings: hasSiblings(record) }];
       } catch (error) {
         log.warn({ event: "endpoint_record_unreadable", key, error: String(error) });
         return [];
@@ -319,7 +322,7 @@ export class EndpointRegistry {
     },
   ): Promise<void> {
     const { store } = this.#options;
-    const key = this.#keyOf(endpointId);
+    const key = endpointKey(this.#options.host, endpointId);
     for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt += 1) {
       const stored = await store.get(key, { signal });
       if (stored === undefined) return; // the container is gone already
@@ -361,11 +364,6 @@ export class EndpointRegistry {
       ? { [NETWORK_ANNOTATION]: network.name }
       : { [NETWORK_ID_ANNOTATION]: networkId };
     return { ...record, metadata: { ...record.metadata, annotations } };
-  }
-
-  #keyOf(endpointId: string): string {
-    const identity = { node: this.#options.host, orchestrator: DOCKER_ORCHESTRATOR, endpoint: endpointId };
-    return workloadEndpointKey(DOCKER_NAMESPACE, workloadEndpointName(identity));
   }
 
   #isReservation(handle: string): boolean {

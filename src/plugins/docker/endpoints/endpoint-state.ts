@@ -11,6 +11,8 @@ export const endpointState = z.object({
   sandboxKey: z.string(),
   /** Last byte of the endpoint's next hop 169.254.1.N; 0 before Join. */
   nextHop: z.number().int().min(0).max(254),
+  /** Docker has made its next hop the container's default route. */
+  isGateway: z.boolean().default(false),
 });
 export type EndpointState = z.output<typeof endpointState>;
 

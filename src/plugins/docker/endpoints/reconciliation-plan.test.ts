@@ -14,7 +14,11 @@ const GRACE_MS = 60_000;
 function snapshot(text: string, nowMs: number): EndpointSnapshot {
   const of = (kind: string) =>
     text.split(" ").flatMap((word) => (word.startsWith(`${kind}:`) ? [word.slice(kind.length + 1)] : []));
-  const record = (endpointId: string, networkResolved: boolean) => ({ endpointId, networkResolved });
+  const record = (endpointId: string, networkResolved: boolean) => ({
+    endpointId,
+    networkResolved,
+    hasSiblings: false,
+  });
   return {
     records: [...of("r").map((id) => record(id, true)), ...of("r?").map((id) => record(id, false))],
     attached: of("d").map((endpointId) => ({

@@ -11,6 +11,8 @@ export interface EndpointRecord {
   readonly endpointId: string;
   /** False: made while the network's name was unknown; closed until then. */
   readonly networkResolved: boolean;
+  /** True: its record speaks of other interfaces of its container. */
+  readonly hasSiblings: boolean;
 }
 
 export interface AttachedEndpoint {

@@ -22,6 +22,7 @@ import { hostInterfaceName } from "../endpoints/endpoint-names.ts";
 import { EndpointReconciler } from "../endpoints/endpoint-reconciler.ts";
 import { EndpointRegistry } from "../endpoints/endpoint-registry.ts";
 import { endpointState } from "../endpoints/endpoint-state.ts";
+import { SiblingRecords } from "../endpoints/sibling-records.ts";
 import { DockerEngine } from "../engine/docker-engine.ts";
 import { IpamDriver } from "../ipam-driver.ts";
 import { KeyedLocks } from "../keyed-locks.ts";
@@ -89,6 +90,7 @@ export class PluginFixture implements AsyncDisposable {
       isLinked: async (endpointId) => this.links.has(hostInterfaceName(endpointId)),
     });
     this.endpoints = StateFiles.open(join(directory, "endpoints"), endpointState, silentLog);
+    const siblings = new SiblingRecords({ host: HOST, store, withProfiles: createProfiles });
     const networks = new NetworkDirectory({ directory: join(directory, "networks"), engine, log: silentLog });
     const removeVeth = async (hostName: string) => {
       this.links.delete(hostName);
@@ -107,6 +109,7 @@ export class PluginFixture implements AsyncDisposable {
       host: HOST,
       engine,
       registry: this.registry,
+      siblings,
       garbage,
       networks,
       endpoints: this.endpoints,
@@ -120,6 +123,7 @@ export class PluginFixture implements AsyncDisposable {
     const driver = new NetworkDriver({
       settings,
       registry: this.registry,
+      siblings,
       networks,
       endpoints: this.endpoints,
       links: {
