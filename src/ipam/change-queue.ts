@@ -4,6 +4,7 @@
  * compare-and-swap that is planned anew on a fresh read when it loses, up to a limit, with jitter.
  * - A request is answered after the transaction that carries it has succeeded, also when the answer is a refusal that
  *   depends on what others in the same transaction got.
+ * - With known documents (known-documents.ts) the first attempt needs no read.
  * - One transaction at a time; the order of requests is kept.
  */
 
@@ -12,6 +13,7 @@ import { OperationError } from "../base/errors.ts";
 import type { Compare, KeyValue, Operation, Store, Transaction, TransactionOutcome } from "../store/store.ts";
 import { Draft } from "./draft.ts";
 import { ipamError } from "./ipam-error.ts";
+import type { KnownDocuments } from "./known-documents.ts";
 
 export interface Change<Result> {
   /** Keys and prefixes worth reading ahead; a hint only. */
@@ -21,6 +23,8 @@ export interface Change<Result> {
   readonly plan: (draft: Draft) => Promise<Result>;
   /** Written in the same transaction. */
   readonly also: ((result: Result) => readonly Operation[]) | undefined;
+  /** True: it always writes what it rests on, so that it may be planned on known documents first. */
+  readonly mayRestOnKnown: boolean;
   /** Must hold in the same transaction, or the request is refused with IPAM_PRECONDITION_FAILED. */
   readonly require: readonly Compare[];
   readonly signal: AbortSignal | undefined;
@@ -43,13 +47,15 @@ const readAheadMax = 16;
 export class ChangeQueue {
   readonly #store: Store;
   readonly #clock: Clock;
+  readonly #known: KnownDocuments | undefined;
   readonly #waiting: Waiting[] = [];
   #running = false;
   #readAhead: readonly string[] = [];
 
-  constructor(store: Store, clock: Clock) {
+  constructor(store: Store, clock: Clock, known?: KnownDocuments) {
     this.#store = store;
     this.#clock = clock;
+    this.#known = known;
   }
 
   submit<Result>(change: Change<Result>): Promise<Result> {
@@ -80,14 +86,18 @@ export class ChangeQueue {
       for (let attempt = 0; attempt < attemptsMax; attempt++) {
         if (attempt > 1) await this.#clock.sleep(this.#clock.random() * Math.min(retryDelayMaxMs, 2 ** attempt));
         pending = pending.filter(isStillWanted);
-        const draft = await this.#readFor(pending, readAhead);
+        const known = attempt === 0 ? this.#knownFor(pending) : undefined;
+        const draft = await this.#readFor(pending, known === undefined ? readAhead : [], known);
         const answers = await planAll(draft, pending);
+        // A refusal is decided on what the store says now.
+        if (known !== undefined && answers.some(({ ok }) => !ok)) continue;
         this.#waiting.unshift(...pending.slice(answers.length));
         pending = pending.slice(0, answers.length);
         const transaction = draft.transaction();
         const outcome = await this.#transact(transaction);
         if (outcome.succeeded) {
           this.#readAhead = draft.blocksTouched.slice(0, readAheadMax);
+          this.#known?.written(transaction.success, outcome.revision);
           answerAll(pending, answers);
           return;
         }
@@ -101,8 +111,17 @@ export class ChangeQueue {
     }
   }
 
-  async #readFor(batch: readonly Waiting[], readAhead: readonly string[]): Promise<Draft> {
-    const draft = new Draft(this.#store);
+  #knownFor(batch: readonly Waiting[]): KnownDocuments | undefined {
+    if (this.#known?.isCurrent !== true) return undefined;
+    return batch.every(({ change }) => change.mayRestOnKnown) ? this.#known : undefined;
+  }
+
+  async #readFor(
+    batch: readonly Waiting[],
+    readAhead: readonly string[],
+    known: KnownDocuments | undefined,
+  ): Promise<Draft> {
+    const draft = new Draft(this.#store, known);
     const changes = batch.map(({ change }) => change);
     const keys = [...readAhead, ...changes.flatMap((change) => change.keys)];
     await draft.fetch(
@@ -112,9 +131,9 @@ export class ChangeQueue {
     return draft;
   }
 
-  async #transact(transaction: Transaction): Promise<Pick<TransactionOutcome, "succeeded" | "responses">> {
+  async #transact(transaction: Transaction): Promise<TransactionOutcome> {
     const { compare, success } = transaction;
-    if (compare.length === 0 && success.length === 0) return { succeeded: true, responses: [] };
+    if (compare.length === 0 && success.length === 0) return { succeeded: true, responses: [], revision: 0 };
     return this.#store.transact(transaction);
   }
 }

@@ -30,6 +30,7 @@ import {
 import type { Compare, KeyValue, Operation, Store, Transaction } from "../store/store.ts";
 import { touch } from "./block-allocation.ts";
 import { ipamError } from "./ipam-error.ts";
+import { type KnownDocuments, unknown } from "./known-documents.ts";
 
 /** Values to be written; undefined deletes. */
 interface Changes {
@@ -47,19 +48,24 @@ const readsPerTransactionMax = 100;
 
 export class Draft {
   readonly #store: Store;
+  readonly #known: KnownDocuments | undefined;
   readonly #read = new Map<string, KeyValue | undefined>();
   readonly #listed = new Map<string, readonly KeyValue[]>();
   readonly #decodedBlocks = new Map<string, Block>();
   #changes: Changes = emptyChanges();
 
-  constructor(store: Store) {
+  /** @param known what need not be read. */
+  constructor(store: Store, known?: KnownDocuments) {
     this.#store = store;
+    this.#known = known;
   }
 
   /** Reads keys and prefixes in as few round trips as can be; what was read before is not read again. */
   async fetch(keys: Iterable<string>, prefixes: Iterable<string> = []): Promise<void> {
-    const wantedKeys = [...new Set(keys)].filter((key) => !this.#isKnown(key));
-    const wantedPrefixes = [...new Set(prefixes)].filter((prefix) => !this.#listed.has(prefix));
+    const wantedKeys = [...new Set(keys)].filter((key) => !this.#isKnown(key) && !this.#take(key));
+    const wantedPrefixes = [...new Set(prefixes)].filter(
+      (prefix) => !this.#listed.has(prefix) && !this.#takeAll(prefix),
+    );
     const reads: Operation[] = [...wantedPrefixes.map((list) => ({ list })), ...wantedKeys.map((get) => ({ get }))];
     for (let from = 0; from < reads.length; from += readsPerTransactionMax) {
       const part = reads.slice(from, from + readsPerTransactionMax);
@@ -68,10 +74,28 @@ export class Draft {
         const kvs = responses[at]?.kvs ?? [];
         if ("get" in read && !this.#read.has(read.get)) this.#read.set(read.get, kvs[0]);
         if (!("list" in read)) continue;
-        this.#listed.set(read.list, kvs);
-        for (const kv of kvs) if (!this.#read.has(kv.key)) this.#read.set(kv.key, kv);
+        this.#noteList(read.list, kvs);
       }
     }
+  }
+
+  #noteList(prefix: string, kvs: readonly KeyValue[]): void {
+    this.#listed.set(prefix, kvs);
+    for (const kv of kvs) if (!this.#read.has(kv.key)) this.#read.set(kv.key, kv);
+  }
+
+  #take(key: string): boolean {
+    const kv = this.#known?.get(key) ?? (this.#known === undefined ? unknown : undefined);
+    if (kv === unknown) return false;
+    this.#read.set(key, kv);
+    return true;
+  }
+
+  #takeAll(prefix: string): boolean {
+    const kvs = this.#known?.list(prefix) ?? unknown;
+    if (kvs === unknown) return false;
+    this.#noteList(prefix, kvs);
+    return true;
   }
 
   /** A key below a prefix that was listed without it was absent then: reading it now would mix two states. */

@@ -33,7 +33,7 @@ export interface HostView {
 }
 
 export const poolsPrefix = kindPrefix("IPPool");
-const reservationsPrefix = kindPrefix("IPReservation");
+export const reservationsPrefix = kindPrefix("IPReservation");
 
 export function hostViewKeys(host: string): { readonly keys: readonly string[]; readonly prefixes: readonly string[] } {
   return { keys: [ipamConfigKey, nodeKey(host)], prefixes: [poolsPrefix, reservationsPrefix, affinitiesPrefix(host)] };

@@ -4,7 +4,8 @@
  *   transaction, compared with everything it rests on.
  * - A block owned by a host has both `affinity: host:<name>` and a confirmed affinity key, changed together.
  * - Refusals are OperationErrors with the codes of ipam-error.ts, decided on what the store says now.
- * Absent on purpose: caches that outlive a call, knowledge of Docker or CNI (whoever makes endpoints says what lives:
+ * - What a host knows already (known-documents.ts) spares reads of assignments and moves, and decides nothing alone.
+ * Absent on purpose: knowledge of Docker or CNI (whoever makes endpoints says what lives:
  * garbage.ts).
  */
 
@@ -49,6 +50,7 @@ import {
   type RequestOptions,
   wishOf,
 } from "./ipam-requests.ts";
+import type { KnownDocuments } from "./known-documents.ts";
 import { planAssignment, planEnsureBlock, planSeveral, type SeveralAssigned } from "./plan-assignment.ts";
 import { blocksOfRange, planClaimBlock } from "./plan-blocks.ts";
 import {
@@ -71,10 +73,14 @@ export class Ipam {
   readonly #queue: ChangeQueue;
   readonly #views = new WeakMap<Draft, Map<string, HostView>>();
 
-  constructor({ store, clock }: { readonly store: Store; readonly clock: Clock }) {
+  constructor({
+    store,
+    clock,
+    known,
+  }: { readonly store: Store; readonly clock: Clock; readonly known?: KnownDocuments }) {
     this.#store = store;
     this.#clock = clock;
-    this.#queue = new ChangeQueue(store, clock);
+    this.#queue = new ChangeQueue(store, clock, known);
   }
 
   assignAddress(request: AssignRequest): Promise<IpAddress> {
@@ -86,6 +92,7 @@ export class Ipam {
       [...keys, ...(typeof handle === "string" ? [handleKey(handle)] : [])],
       prefixes,
       async (draft) => planAssignment(draft, await this.#view(draft, host), wish, this.#clock.nowMs()),
+      { mayRestOnKnown: true },
     );
   }
 
@@ -150,8 +157,12 @@ export class Ipam {
     const released: IpAddress[] = [];
     for (;;) {
       const finish = (part: HandleRelease) => (part.more ? [] : (also?.([...released, ...part.released]) ?? []));
-      const part = await this.#submit({ ...rest, also: finish }, [handleKey(handle)], [poolsPrefix], (draft) =>
-        planReleaseHandle(draft, handle),
+      const part = await this.#submit(
+        { ...rest, also: finish },
+        [handleKey(handle)],
+        [poolsPrefix],
+        (draft) => planReleaseHandle(draft, handle),
+        { mayRestOnKnown: true },
       );
       released.push(...part.released);
       if (!part.more) return released;
@@ -208,8 +219,12 @@ export class Ipam {
     },
   ): Promise<readonly IpAddress[]> {
     const { from, to, attributes = {} } = move;
-    return this.#submit(move, [...from, to].map(handleKey), [], (draft) =>
-      planMoveHandle(draft, { from, to, attributes }),
+    return this.#submit(
+      move,
+      [...from, to].map(handleKey),
+      [],
+      (draft) => planMoveHandle(draft, { from, to, attributes }),
+      { mayRestOnKnown: true },
     );
   }
 
@@ -331,8 +346,9 @@ export class Ipam {
     keys: readonly string[],
     prefixes: readonly string[],
     plan: (draft: Draft) => Promise<Result>,
+    { mayRestOnKnown } = { mayRestOnKnown: false },
   ): Promise<Result> {
-    return this.#queue.submit({ keys, prefixes, plan, also, require, signal });
+    return this.#queue.submit({ keys, prefixes, plan, also, require, signal, mayRestOnKnown });
   }
 
   /** One view per draft and host, so that a batch of requests reads it once. */

@@ -59,6 +59,7 @@ export interface HandleRelease {
 
 export async function planReleaseHandle(draft: Draft, handle: string): Promise<HandleRelease> {
   const counts = await draft.handle(handle);
+  draft.rely(handleKey(handle)); // also when it seems to hold nothing
   await draft.fetch([...counts.keys()].map(blockKey));
   const released: IpAddress[] = [];
   let parts = 0;
@@ -93,6 +94,7 @@ export async function planMoveHandle(
   for (const handle of from) {
     if (handle === to) continue;
     const counts = await draft.handle(handle);
+    draft.rely(handleKey(handle)); // also when it seems to hold nothing
     await draft.fetch([...counts.keys()].map(blockKey));
     for (const cidr of counts.keys()) {
       const block = await draft.block(cidr);

@@ -11,6 +11,7 @@ import type { Clock } from "../base/clock.ts";
 import { describeError, OperationError } from "../base/errors.ts";
 import type { Log } from "../base/log.ts";
 import { TaskScope } from "../base/task-scope.ts";
+import { KnownDocuments } from "../ipam/known-documents.ts";
 import type { Pool } from "../model/ip-pool.ts";
 import { check } from "../model/resource.ts";
 import { PolicyCalculator } from "../policy/policy-calculator.ts";
@@ -51,6 +52,8 @@ export class NodeAgent implements AsyncDisposable {
   readonly api: NodeApi;
   readonly dataplane: Dataplane;
   readonly view: ClusterView;
+  /** Of the address plan, from the same watch. */
+  readonly known: KnownDocuments;
   readonly #options: NodeAgentOptions;
   readonly #enforcement: Enforcement;
   readonly #healthServer: HealthServer;
@@ -67,6 +70,7 @@ export class NodeAgent implements AsyncDisposable {
     this.#options = options;
     this.dataplane = dataplane;
     this.view = view;
+    this.known = new KnownDocuments({ host: options.host.name, isCurrent: () => this.#enforcement.inSync });
     this.health = new HealthBoard(clock);
     this.metrics = new NodeMetrics();
     this.metrics.resyncState.set(1);
@@ -87,7 +91,7 @@ export class NodeAgent implements AsyncDisposable {
         if (enforcement?.inSync === true) options.onPoolsChange(pools);
       },
     });
-    const agent = new NodeAgent(options, dataplane, view, ({ health, metrics }) => {
+    const agent = new NodeAgent(options, dataplane, view, ({ health, metrics, known }) => {
       enforcement = new Enforcement({
         store,
         calculator: new PolicyCalculator({ host: host.name, sink: dataplane }),
@@ -95,7 +99,10 @@ export class NodeAgent implements AsyncDisposable {
         clock,
         log,
         health,
-        onChange: (key, value) => view.update(key, value),
+        onChange: (key, value) => {
+          view.update(key, value);
+          known.seen(key, value);
+        },
         onInSync: () => {
           metrics.resyncState.set(3);
           options.onPoolsChange(view.pools());

@@ -98,7 +98,7 @@ function partsOf(options: DockerPluginOptions) {
   const networks = new NetworkDirectory({ directory: join(stateDir, "docker", "networks"), engine, log });
   const { createProfiles } = settings;
   const records = new NetworkRecords({ store, clock, log, host, createProfiles });
-  const addresses = new Ipam({ store, clock });
+  const addresses = new Ipam({ store, clock, known: agent.known });
   const registry = new EndpointRegistry({
     host,
     store,

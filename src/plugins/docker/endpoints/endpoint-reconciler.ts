@@ -126,8 +126,7 @@ export class EndpointReconciler {
       switch (step.kind) {
         case "remove-record":
           await links.removeVeth(hostInterfaceName(endpointId));
-          await registry.remove(endpointId, signal);
-          await registry.releaseEndpoint(endpointId, signal);
+          await registry.forget(endpointId, signal);
           endpoints.delete(endpointId);
           return;
         case "remove-link":

@@ -4,9 +4,9 @@
  * An address is always owned by a handle that says what it is for:
  *   docker-<host>-pending-<ip>          taken at RequestAddress, nobody has come for it yet
  *   <EndpointID>                        from CreateEndpoint on, written in one transaction with the WorkloadEndpoint
- *   docker-<host>-pending-<EndpointID>  after DeleteEndpoint, until Docker's ReleaseAddress: a late or repeated release can
- *                                       never free an address that is somebody else's by now
  *   docker-<host>-network-<NetworkID>   auxiliary addresses of a network
+ * DeleteEndpoint frees the addresses together with the record; Docker's ReleaseAddress, which follows, then finds nothing to do
+ * and must not take a new owner's address for the old one's (#released).
  * Every transition is one transaction that compares the handle, so a crash leaves a state of this list, and what stays
  * without its owner is given back (address-keeper.ts).
  */
@@ -79,6 +79,8 @@ export interface EndpointRegistryOptions {
 export class EndpointRegistry {
   readonly #options: EndpointRegistryOptions;
   readonly #pendingPrefix: string;
+  /** Freed by DeleteEndpoint, and not yet by Docker. */
+  readonly #released = new Set<IpAddress>();
 
   constructor(options: EndpointRegistryOptions) {
     this.#options = options;
@@ -113,13 +115,13 @@ export class EndpointRegistry {
 
   /** Docker gives an address back. Unknown, free, and other people's addresses: nothing to do. */
   async release(address: IpAddress, signal: AbortSignal): Promise<void> {
+    if (this.#released.delete(address)) return;
     const held = await this.#options.ipam.lookup(address);
     if (held?.handle === undefined || held.attributes.node !== this.#options.host) return;
     if (!this.#isReservation(held.handle)) {
       // Docker tells only the IPAM driver of a container that died with the daemon (reference/docker.md 2.6).
       if (held.attributes.orchestrator !== DOCKER_ORCHESTRATOR || (await this.#options.isLinked(held.handle))) return;
-      await this.remove(held.handle, signal);
-      await this.releaseEndpoint(held.handle, signal);
+      await this.#free(held.handle, signal);
       return;
     }
     try {
@@ -177,26 +179,14 @@ export class EndpointRegistry {
     });
   }
 
-  /** Its addresses go back to "pending": Docker gives them back with calls of their own. No record: nothing to do. */
+  /** Record and addresses go in one transaction; Docker will ask to free the addresses too. No record: nothing to do. */
   async remove(endpointId: string, signal: AbortSignal): Promise<void> {
-    const { ipam, store } = this.#options;
-    const key = endpointKey(this.#options.host, endpointId);
-    try {
-      await ipam.moveHandle({
-        from: [endpointId],
-        to: this.#pendingPrefix + endpointId,
-        also: () => [{ delete: key }],
-        signal,
-      });
-    } catch (error) {
-      if (!isIpamError(error, "IPAM_HANDLE_UNKNOWN")) throw error;
-      await store.delete(key, { signal });
-    }
+    for (const address of await this.#free(endpointId, signal)) this.#released.add(address);
   }
 
-  /** The rest of `remove`, for an endpoint whose addresses Docker will not ask to be freed. */
-  async releaseEndpoint(endpointId: string, signal: AbortSignal): Promise<void> {
-    await this.#options.ipam.releaseByHandle(this.#pendingPrefix + endpointId, { signal });
+  /** As remove(), for an endpoint whose addresses Docker will not ask to be freed. */
+  async forget(endpointId: string, signal: AbortSignal): Promise<void> {
+    await this.#free(endpointId, signal);
   }
 
   async find(endpointId: string, signal: AbortSignal): Promise<FoundEndpoint | undefined> {
@@ -257,10 +247,7 @@ export class EndpointRegistry {
     const addresses = endpoint.addresses.map((text) => parseIpAddress(text.split("/")[0] ?? ""));
     for (const address of addresses) {
       const held = await ipam.lookup(address);
-      if (held?.handle === endpoint.endpointId) continue;
-      if (held?.handle === this.#pendingPrefix + endpoint.endpointId) {
-        await ipam.moveHandle({ from: [held.handle], to: this.#pendingPrefix + address, signal });
-      } else await this.#assign({ family: ipFamily(address), address }, signal);
+      if (held?.handle !== endpoint.endpointId) await this.#assign({ family: ipFamily(address), address }, signal);
     }
     this.#options.log.info({ event: "endpoint_record_restored", endpointId: endpoint.endpointId, host });
     await this.create(
@@ -274,6 +261,11 @@ export class EndpointRegistry {
       },
       signal,
     );
+  }
+
+  async #free(endpointId: string, signal: AbortSignal): Promise<readonly IpAddress[]> {
+    const key = endpointKey(this.#options.host, endpointId);
+    return await this.#options.ipam.releaseByHandle(endpointId, { also: () => [{ delete: key }], signal });
   }
 
   async #assign(
@@ -300,8 +292,7 @@ export class EndpointRegistry {
     if (handle.startsWith(`docker-${host}-network-`)) return false;
     if (!handle.startsWith(this.#pendingPrefix)) {
       if (await this.#options.isLinked(handle)) return false;
-      await this.remove(handle, signal);
-      await this.releaseEndpoint(handle, signal);
+      await this.#free(handle, signal);
       return true;
     }
     try {
