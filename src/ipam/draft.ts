@@ -120,11 +120,14 @@ export class Draft {
     return text === undefined ? undefined : this.#decodeBlock(blockKey(cidr), text);
   }
 
-  /** Where blocks of the family will stand, readable or not. */
+  /**
+   * Where blocks of the family will stand, readable or not. One that was there when its key was read alone counts, though the
+   * list, read later, has lost it: this draft would write it as it was.
+   */
   async blockCidrs(family: 4 | 6): Promise<ReadonlySet<Cidr>> {
-    const cidrs = new Set(
-      (await this.list(blocksOfFamilyPrefix(family))).flatMap(({ key }) => parseBlockKey(key) ?? []),
-    );
+    const listed = await this.list(blocksOfFamilyPrefix(family));
+    const alone = [...this.#read.values()].filter((kv) => kv?.key.startsWith(blocksOfFamilyPrefix(family)));
+    const cidrs = new Set([...listed, ...alone].flatMap((kv) => (kv && parseBlockKey(kv.key)) ?? []));
     for (const [cidr, block] of this.#changes.blocks) {
       if (ipFamily(cidr) !== family) continue;
       if (block === undefined) cidrs.delete(cidr);

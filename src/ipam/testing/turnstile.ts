@@ -20,6 +20,7 @@ export class Turnstile {
     const done = work.finally(() => {
       working = false;
     });
+    done.catch(() => undefined); // thrown below; until then it is not unhandled
     while (working) {
       await new Promise<void>((resolve) => setImmediate(resolve));
       const choice = this.#choices[this.#chosen++ % this.#choices.length] ?? 0;
