@@ -219,7 +219,9 @@ export class Draft {
     return [...keys].sort().flatMap((key) => parseAffinityKey(key)?.cidr ?? []);
   }
 
+  /** The key is an index of what the block says: it changes only while the block is as it was read. */
   setAffinity(host: string, cidr: Cidr, state: AffinityState | undefined): void {
+    this.rely(blockKey(cidr));
     this.#changes.affinities.set(affinityKey(host, cidr), state);
   }
 

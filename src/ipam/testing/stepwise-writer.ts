@@ -61,6 +61,13 @@ export interface StepwiseWriterOptions {
   readonly turn: () => Promise<void>;
 }
 
+/** Two of them that get into each other's way in step: upstream gives up too, and says so to its caller. */
+export class RetriesExhausted extends Error {
+  constructor() {
+    super("Max retries hit - excessive concurrent IPAM requests");
+  }
+}
+
 export class StepwiseWriter {
   readonly #options: StepwiseWriterOptions;
 
@@ -291,7 +298,7 @@ export class StepwiseWriter {
         if (!(error instanceof Conflict)) throw error;
       }
     }
-    throw new Error("Max retries hit - excessive concurrent IPAM requests");
+    throw new RetriesExhausted();
   }
 
   async #block(cidr: Cidr): Promise<Read<Block> | undefined> {
