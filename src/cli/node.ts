@@ -1,14 +1,18 @@
 /** `margay node`: the host agent, with the Docker network driver on its sockets. */
+import { hostname } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { parseCidr, parseIpAddress } from "../base/addresses.ts";
 import { systemClock } from "../base/clock.ts";
 import { BadInput, describeError, OperationError } from "../base/errors.ts";
 import { createLog } from "../base/log.ts";
 import type { Role, RoleIo } from "../base/role.ts";
-import { checkHostName } from "../model/names.ts";
 import { AddressUpkeep } from "../node/address-upkeep.ts";
 import { NodeAgent } from "../node/agent.ts";
+import { fulfilBoth } from "../node/start-up/address-wish.ts";
+import { readStartUp, startUpLogLevel } from "../node/start-up/calico-environment.ts";
+import { localSurroundings } from "../node/start-up/host-surroundings.ts";
+import { LocalHost } from "../node/start-up/local-host.ts";
+import { determineNodeName, keepNodeName } from "../node/start-up/node-name.ts";
 import { DockerPlugin } from "../plugins/docker/docker-plugin.ts";
 import { parseGoDuration, readDriverSettings } from "../plugins/docker/driver-settings.ts";
 import { DOCKER_HOST_DEFAULT, DockerEngine } from "../plugins/docker/engine/docker-engine.ts";
@@ -19,13 +23,16 @@ import { connectEtcd } from "../store/etcd-client.ts";
 
 const help = `margay node: addresses, routes and firewall policy for the containers of this host
 
-Usage: margay node --name=HOST --ip=ADDRESS [options]
+Usage: margay node [options]
 
-  --name=HOST            this host's name, the same everywhere (default: NODENAME, HOSTNAME)
-  --ip=ADDRESS           this host's address, as other hosts reach it (default: IP)
+  --name=HOST            this host's name, the same everywhere (default: NODENAME, the nodename file, the host's name)
+  --ip=ADDRESS           its address as other hosts reach it: an address, autodetect or none (default: IP, else what its
+                         Node says, else autodetect)
+  --ip6=ADDRESS          the same for IPv6 (default: IP6, else what its Node says)
   --store=URL[,URL...]   the datastore (default: ETCD_ENDPOINTS, ETCD_AUTHORITY, /etc/calico/calicoctl.cfg, http://127.0.0.1:2379)
   --run-dir=DIR          holds node.sock, the node's own API (default /run/margay)
   --state-dir=DIR        what must survive a restart (default /var/lib/margay/node)
+  --nodename-file=FILE   keeps the name (default: CALICO_NODENAME_FILE, /var/lib/calico/nodename)
   --docker-host=URL      the Docker Engine (default ${DOCKER_HOST_DEFAULT})
   --plugin-dir=DIR       where Docker looks for calico.sock and calico-ipam.sock (default /run/docker/plugins)
   --no-docker            no Docker network driver on this host (default: CALICO_LIBNETWORK_ENABLED is not false)
@@ -35,6 +42,8 @@ Usage: margay node --name=HOST --ip=ADDRESS [options]
   --repair-after=TIME    how long a left-over must be one before it is removed, e.g. 60s
   --help                 this text
 
+Addresses are found as IP_AUTODETECTION_METHOD and IP6_AUTODETECTION_METHOD say (first-found, interface=, skip-interface=,
+can-reach=, cidr=), pools made as CALICO_IPV4POOL_* and CALICO_IPV6POOL_* say. Calico's other variables: docs/node.md.
 The Docker driver also reads MARGAY_DOCKER_SCOPE and CALICO_LIBNETWORK_CREATE_PROFILES, _LABEL_ENDPOINTS,
 _LABEL_POLL_TIMEOUT, _VETH_MTU, _IFPREFIX. Stopping it leaves the containers connected and their policy enforced.
 `;
@@ -63,9 +72,12 @@ async function runNode(argv: readonly string[], io: RoleIo): Promise<number> {
 type Settings = Exclude<ReturnType<typeof parseSettings>, "help">;
 
 async function serve(settings: Settings, io: RoleIo): Promise<void> {
-  const log = createLog("node");
+  const log = createLog("node", settings.logLevel);
   const clock = systemClock;
-  const { host, stateDir, runDir, docker } = settings;
+  const { name, startUp, stateDir, runDir, docker } = settings;
+  // What the store says of the addresses is not known yet: until then, what can be seen from here.
+  const unknown = { ipv4: undefined, ipv6: undefined };
+  const host = new LocalHost(name, await fulfilBoth(startUp.addresses, unknown, localSurroundings));
   await using store = await connectEtcd({ endpoints: settings.endpoints, clock, log });
   const pools = new PoolMemory(join(stateDir, "docker", "pools"), log);
   await using agent = await NodeAgent.start({
@@ -73,8 +85,15 @@ async function serve(settings: Settings, io: RoleIo): Promise<void> {
     store,
     clock,
     log,
-    defaultPool: settings.defaultPool,
-    allowDuplicateAddress: settings.allowDuplicateAddress,
+    startUp,
+    surroundings: localSurroundings,
+    onInitialized: () => {
+      try {
+        keepNodeName(settings.nodenameFile, name);
+      } catch (error) {
+        log.warn({ event: "node_name_not_kept", file: settings.nodenameFile, error: describeError(error) });
+      }
+    },
     apiSocketPath: join(runDir, "node.sock"),
     healthPort: settings.healthPort,
     onPoolsChange: (all) => pools.update(all),
@@ -99,43 +118,46 @@ function parseSettings(argv: readonly string[], env: RoleIo["env"]) {
     options: {
       name: { type: "string" },
       ip: { type: "string" },
+      ip6: { type: "string" },
       store: { type: "string" },
       "run-dir": { type: "string", default: "/run/margay" },
       "state-dir": { type: "string", default: "/var/lib/margay/node" },
+      "nodename-file": { type: "string", default: env.CALICO_NODENAME_FILE || "/var/lib/calico/nodename" },
       "docker-host": { type: "string", default: env.DOCKER_HOST ?? DOCKER_HOST_DEFAULT },
       "plugin-dir": { type: "string", default: "/run/docker/plugins" },
       "no-docker": { type: "boolean", default: env.CALICO_LIBNETWORK_ENABLED?.toLowerCase() === "false" },
       "health-port": { type: "string", default: "9099" },
       "pool-cidr": { type: "string" },
-      "no-default-pools": { type: "boolean", default: env.NO_DEFAULT_POOLS?.toLowerCase() === "true" },
+      "no-default-pools": { type: "boolean" },
       "repair-after": { type: "string", default: "60s" },
       help: { type: "boolean", short: "h", default: false },
     },
   });
   if (values.help) return "help";
-  const name = values.name ?? env.NODENAME ?? env.HOSTNAME ?? "";
-  const address = values.ip ?? env.IP ?? "";
-  if (address === "") throw new BadInput("--ip", "is missing", "this host's address, as other hosts reach it");
   const graceMs = parseGoDuration(values["repair-after"]);
   if (graceMs === undefined)
     throw new BadInput("--repair-after", `"${values["repair-after"]}" is no time`, "a time such as 60s");
   parseEngineHost(values["docker-host"]);
   const engine = new DockerEngine({ clock: systemClock, host: values["docker-host"] });
-  const poolText = values["pool-cidr"] ?? env.CALICO_IPV4POOL_CIDR;
+  const nodenameFile = values["nodename-file"];
   return {
-    host: { name: checkHostName(name, "--name"), address: parseIpAddress(address, "--ip") },
+    name: determineNodeName({ option: values.name, env, file: nodenameFile, machine: hostname }),
+    nodenameFile,
+    startUp: readStartUp(
+      {
+        ip: values.ip,
+        ip6: values.ip6,
+        poolCidr: values["pool-cidr"],
+        noDefaultPools: values["no-default-pools"],
+      },
+      env,
+    ),
+    logLevel: env.MARGAY_LOG ?? startUpLogLevel(env),
     endpoints: resolveEndpoints(values.store, env),
     runDir: values["run-dir"],
     stateDir: values["state-dir"],
     graceMs,
     healthPort: parsePort(values["health-port"], "--health-port"),
-    defaultPool:
-      values["no-default-pools"] || poolText === "none"
-        ? undefined
-        : poolText === undefined || poolText === ""
-          ? ("choose" as const)
-          : parseCidr(poolText, "--pool-cidr"),
-    allowDuplicateAddress: env.DISABLE_NODE_IP_CHECK?.toLowerCase() === "true",
     docker: values["no-docker"]
       ? undefined
       : { engine, settings: readDriverSettings(env), pluginDir: values["plugin-dir"] },

@@ -48,6 +48,8 @@ export interface NewIpPool {
   readonly cidr: Cidr;
   readonly natOutgoing?: boolean;
   readonly blockSize?: number;
+  readonly nodeSelector?: string;
+  readonly disableBgpExport?: boolean;
   readonly assignmentMode?: "Automatic" | "Manual";
   readonly labels?: Readonly<Record<string, string>>;
   readonly annotations?: Readonly<Record<string, string>>;
@@ -69,7 +71,8 @@ export function newIpPool(wanted: NewIpPool, stamp: NewObject): IpPool {
       ipipMode: "Never",
       natOutgoing: wanted.natOutgoing ?? false,
       blockSize: wanted.blockSize ?? defaultBlockSize(cidr),
-      nodeSelector: "all()",
+      nodeSelector: wanted.nodeSelector ?? "all()",
+      ...(wanted.disableBgpExport === undefined ? {} : { disableBGPExport: wanted.disableBgpExport }),
       allowedUses: ["Workload", "Tunnel"],
       assignmentMode: wanted.assignmentMode ?? "Automatic",
     },

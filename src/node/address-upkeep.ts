@@ -15,7 +15,7 @@ import type { Store } from "../store/store.ts";
 import type { NodeAgent } from "./agent.ts";
 
 export interface AddressUpkeepOptions {
-  readonly agent: Pick<NodeAgent, "host" | "api" | "metrics">;
+  readonly agent: Pick<NodeAgent, "api" | "metrics"> & { readonly host: { readonly name: string } };
   readonly store: Store;
   /** How long something must have been wrong. */
   readonly graceMs: number;

@@ -5,7 +5,6 @@
  * - It starts without the store and without Docker; what needs them waits with a reason a user can read.
  * Absent on purpose: who makes endpoints (plugins/), what policy means (policy/), how the kernel is spoken to (kernel/).
  */
-import type { Cidr } from "../base/addresses.ts";
 import { Backoff } from "../base/backoff.ts";
 import type { Clock } from "../base/clock.ts";
 import { describeError, OperationError } from "../base/errors.ts";
@@ -16,7 +15,7 @@ import type { Pool } from "../model/ip-pool.ts";
 import { check } from "../model/resource.ts";
 import { PolicyCalculator } from "../policy/policy-calculator.ts";
 import type { Store } from "../store/store.ts";
-import { type HostIdentity, initializeCluster } from "./cluster-initialization.ts";
+import { initializeCluster } from "./cluster-initialization.ts";
 import { ClusterView } from "./cluster-view.ts";
 import { Dataplane } from "./dataplane/dataplane.ts";
 import { Enforcement } from "./enforcement.ts";
@@ -28,17 +27,22 @@ import { HealthServer } from "./health-server.ts";
 import { NodeApi } from "./node-api.ts";
 import { NodeMetrics } from "./node-metrics.ts";
 import { orAborted } from "./or-aborted.ts";
+import type { HostSurroundings } from "./start-up/address-detection.ts";
+import type { StartUpSettings } from "./start-up/calico-environment.ts";
+import type { LocalHost } from "./start-up/local-host.ts";
+import { OwnNode } from "./start-up/own-node.ts";
 
 const INITIALIZATION_RETRY = { minMs: 200, maxMs: 5_000 };
 
 export interface NodeAgentOptions {
-  readonly host: HostIdentity;
+  readonly host: LocalHost;
   readonly store: Store;
   readonly clock: Clock;
   readonly log: Log;
-  /** undefined: no default pool. */
-  readonly defaultPool: Cidr | "choose" | undefined;
-  readonly allowDuplicateAddress: boolean;
+  readonly startUp: StartUpSettings;
+  readonly surroundings: HostSurroundings;
+  /** The cluster has been reached, and this host's Node is in it. */
+  readonly onInitialized: () => void;
   /** Unix socket of the node's own API. */
   readonly apiSocketPath: string;
   readonly healthPort: number;
@@ -59,6 +63,7 @@ export class NodeAgent implements AsyncDisposable {
   readonly #healthServer: HealthServer;
   readonly #scope: TaskScope;
   readonly #cluster = Promise.withResolvers<string>();
+  readonly #ownNode: OwnNode;
 
   private constructor(
     options: NodeAgentOptions,
@@ -78,6 +83,7 @@ export class NodeAgent implements AsyncDisposable {
     this.#enforcement = enforcementOf(this);
     this.api = NodeApi.listen(apiSocketPath);
     this.#healthServer = HealthServer.listen({ port: healthPort, board: this.health, metrics: this.metrics.registry });
+    this.#ownNode = new OwnNode({ ...options, ...options.startUp });
     this.#scope = new TaskScope("node");
   }
 
@@ -91,7 +97,7 @@ export class NodeAgent implements AsyncDisposable {
         if (enforcement?.inSync === true) options.onPoolsChange(pools);
       },
     });
-    const agent = new NodeAgent(options, dataplane, view, ({ health, metrics, known }) => {
+    const agent: NodeAgent = new NodeAgent(options, dataplane, view, ({ health, metrics, known }) => {
       enforcement = new Enforcement({
         store,
         calculator: new PolicyCalculator({ host: host.name, sink: dataplane }),
@@ -102,6 +108,7 @@ export class NodeAgent implements AsyncDisposable {
         onChange: (key, value) => {
           view.update(key, value);
           known.seen(key, value);
+          agent.#ownNode.seen(key, value !== undefined);
         },
         onInSync: () => {
           metrics.resyncState.set(3);
@@ -118,7 +125,7 @@ export class NodeAgent implements AsyncDisposable {
     return agent;
   }
 
-  get host(): HostIdentity {
+  get host(): LocalHost {
     return this.#options.host;
   }
 
@@ -159,7 +166,12 @@ export class NodeAgent implements AsyncDisposable {
 
   #run(): void {
     const { host } = this.#options;
-    this.api.addStatus("node", () => ({ name: host.name, address: host.address, ...this.#enforcement.status() }));
+    this.api.addStatus("node", () => ({
+      name: host.name,
+      address: host.address,
+      ...ownNodeProblem(this.#ownNode),
+      ...this.#enforcement.status(),
+    }));
     this.api.addStatus("health", () => this.health.summary().components);
     this.api.addStatus("dataplane", () => ({
       ...this.dataplane.counters,
@@ -186,15 +198,17 @@ export class NodeAgent implements AsyncDisposable {
   }
 
   async #initialize(signal: AbortSignal): Promise<void> {
-    const { clock, log, health } = { ...this.#options, health: this.health };
+    const { clock, log, host, onInitialized, health } = { ...this.#options, health: this.health };
     const backoff = new Backoff({ clock, ...INITIALIZATION_RETRY });
     for (;;) {
       try {
-        const cluster = await initializeCluster({ ...this.#options, signal });
+        const { cluster, addresses } = await initializeCluster({ ...this.#options, host: host.name, signal });
+        host.update(addresses);
+        onInitialized();
         this.#cluster.resolve(cluster);
         health.report("NodeStartup", { ready: true, detail: "initialised" });
-        log.info({ event: "node_initialized", cluster });
-        return;
+        log.info({ event: "node_initialized", cluster, addresses });
+        break;
       } catch (error) {
         signal.throwIfAborted();
         // Nobody but a user can mend this.
@@ -204,5 +218,10 @@ export class NodeAgent implements AsyncDisposable {
         await backoff.wait(signal);
       }
     }
+    await this.#ownNode.run(signal);
   }
+}
+
+function ownNodeProblem({ lastError }: OwnNode): object {
+  return lastError === undefined ? {} : { nodeError: describeError(lastError) };
 }

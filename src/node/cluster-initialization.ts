@@ -1,45 +1,48 @@
 /**
- * What must be in the store before a host can give addresses: cluster identity, built-in tiers, a default pool, defaults of
+ * What must be in the store before a host can give addresses: cluster identity, built-in tiers, default pools, defaults of
  * Felix, and this host's Node (reference/calico-datastore.md 1.8, felix-dataplane.md 6.1-6.3). Everything is created only if
  * absent and may run on all hosts at once; of a Node only what this host knows about itself is overwritten.
  */
-import { type Cidr, cidrContains, hostCidr, type IpAddress, ipFamily, parseCidr } from "../base/addresses.ts";
+import { type IpAddress, ipFamily } from "../base/addresses.ts";
 import type { Clock } from "../base/clock.ts";
-import { OperationError } from "../base/errors.ts";
+import { BadInput } from "../base/errors.ts";
 import { decodeClusterInformation, initializationKeys, initializationWrites } from "../model/cluster-information.ts";
-import { decodeIpPool, defaultPoolCidr, defaultPoolName, newIpPool } from "../model/ip-pool.ts";
-import { clusterInformationKey, ipPoolKey, kindPrefix, nodeKey, resourceKey } from "../model/keys.ts";
-import { decodeNode, hostAddress, newNode } from "../model/node.ts";
-import { apiVersion, encode, type NewObject, newMetadata } from "../model/resource.ts";
+import { decodeIpPool } from "../model/ip-pool.ts";
+import { clusterInformationKey, ipPoolKey, kindPrefix, resourceKey } from "../model/keys.ts";
+import { apiVersion, encode, newMetadata } from "../model/resource.ts";
 import type { KeyValue, Store } from "../store/store.ts";
-
-const ATTEMPTS_MAX = 20;
-
-export interface HostIdentity {
-  readonly name: string;
-  readonly address: IpAddress;
-}
+import type { HostSurroundings } from "./start-up/address-detection.ts";
+import type { HostAddresses } from "./start-up/address-wish.ts";
+import type { StartUpSettings } from "./start-up/calico-environment.ts";
+import { createIfAbsent, untilCommitted } from "./start-up/committed.ts";
+import { defaultPoolNameOf, newDefaultPool } from "./start-up/default-pools.ts";
+import { ensureNode } from "./start-up/node-resource.ts";
 
 export interface InitializationOptions {
   readonly store: Store;
   readonly clock: Clock;
-  readonly host: HostIdentity;
-  /** undefined: no default pool; "choose": 192.168.0.0/16 unless the host's own address lies in it. */
-  readonly defaultPool: Cidr | "choose" | undefined;
-  readonly allowDuplicateAddress: boolean;
+  readonly host: string;
+  readonly startUp: Omit<StartUpSettings, "redetectEveryMs">;
+  readonly surroundings: HostSurroundings;
   readonly signal: AbortSignal;
 }
 
-/** Resolves with the cluster's GUID. */
-export async function initializeCluster(options: InitializationOptions): Promise<string> {
-  const cluster = await ensureCluster(options);
-  await ensureDefaultPool(options);
-  await ensureFelixDefaults(options);
-  await ensureNode(options);
-  return cluster;
+export interface Initialized {
+  /** The cluster's GUID. */
+  readonly cluster: string;
+  readonly addresses: HostAddresses;
 }
 
-async function ensureCluster({ store, clock, signal }: InitializationOptions): Promise<string> {
+export async function initializeCluster(options: InitializationOptions): Promise<Initialized> {
+  const cluster = await ensureCluster(options);
+  await ensureDefaultPools(options);
+  await ensureFelixDefaults(options);
+  const addresses = await ensureNode({ ...options, ...options.startUp });
+  return { cluster, addresses };
+}
+
+async function ensureCluster({ store, clock, startUp, signal }: InitializationOptions): Promise<string> {
+  const clusterType = ["margay", ...startUp.clusterTypes].join(",");
   return await untilCommitted("ClusterInformation", async () => {
     const current = new Map<string, string>();
     for (const key of initializationKeys) {
@@ -47,7 +50,7 @@ async function ensureCluster({ store, clock, signal }: InitializationOptions): P
       if (stored !== undefined) current.set(key, stored.value);
     }
     const uuid = () => clock.uuid();
-    const writes = initializationWrites(current, { clusterType: "margay", nowMs: clock.nowMs(), uuid });
+    const writes = initializationWrites(current, { clusterType, nowMs: clock.nowMs(), uuid });
     const { succeeded } = await store.transact(
       {
         compare: writes.map(({ key, expected }) =>
@@ -65,100 +68,50 @@ async function ensureCluster({ store, clock, signal }: InitializationOptions): P
   });
 }
 
-async function ensureDefaultPool({ store, clock, host, defaultPool, signal }: InitializationOptions): Promise<void> {
-  if (defaultPool === undefined) return;
+async function ensureDefaultPools({
+  store,
+  clock,
+  startUp,
+  surroundings,
+  signal,
+}: InitializationOptions): Promise<void> {
+  const wanted = [
+    [4, startUp.pools.ipv4],
+    [6, startUp.pools.ipv6],
+  ] as const;
+  if (wanted.every(([, pool]) => pool === undefined)) return;
   const { kvs } = await store.list(kindPrefix("IPPool"), { signal });
-  if (kvs.some((kv) => ipFamily(decodeIpPool(kv.value, kv.key).cidr) === 4)) return;
-  const cidr = defaultPool === "choose" ? chooseDefaultPool(host.address) : defaultPool;
-  const pool = newIpPool({ name: defaultPoolName, cidr, natOutgoing: true }, stamp(clock));
-  await createIfAbsent(store, ipPoolKey(defaultPoolName), encode(pool), signal);
+  for (const [family, pool] of wanted) {
+    if (pool === undefined || kvs.some((kv) => isPoolOf(family, kv))) continue;
+    const taken = surroundings.interfaces().flatMap(({ addresses }) => addresses.map(({ address }) => address));
+    const given = givenAddresses(startUp);
+    const object = newDefaultPool(pool, family, [...taken, ...given], clock);
+    await createIfAbsent(store, ipPoolKey(defaultPoolNameOf(family)), encode(object), signal);
+  }
 }
 
-/** 192.168.0.0/16, or the first of 172.16.0.0/16 to 172.31.0.0/16, that does not hold the host's own address. */
-export function chooseDefaultPool(address: IpAddress): Cidr {
-  const others = Array.from({ length: 16 }, (_, index) => parseCidr(`172.${16 + index}.0.0/16`));
-  const free = [defaultPoolCidr, ...others].find((cidr) => ipFamily(address) !== 4 || !cidrContains(cidr, address));
-  return free ?? defaultPoolCidr;
+/** One that nobody can read may be of any family: it is not for us to put another beside it. */
+function isPoolOf(family: 4 | 6, { key, value }: KeyValue): boolean {
+  try {
+    return ipFamily(decodeIpPool(value, key).cidr) === family;
+  } catch (error) {
+    if (error instanceof BadInput) return true;
+    throw error;
+  }
+}
+
+function givenAddresses({ addresses }: Pick<StartUpSettings, "addresses">): readonly IpAddress[] {
+  return [addresses.ipv4, addresses.ipv6].flatMap((wish) => (wish.kind === "given" ? wish.address : []));
 }
 
 async function ensureFelixDefaults({ store, clock, host, signal }: InitializationOptions): Promise<void> {
   const defaults = {
     default: { reportingInterval: "0s", logSeverityScreen: "Info" },
-    [`node.${host.name}`]: { defaultEndpointToHostAction: "Return" },
+    [`node.${host}`]: { defaultEndpointToHostAction: "Return" },
   };
   for (const [name, spec] of Object.entries(defaults)) {
     const kind = "FelixConfiguration";
-    const value = encode({ kind, apiVersion, metadata: newMetadata(name, stamp(clock)), spec });
-    await createIfAbsent(store, resourceKey({ kind, name }), value, signal);
+    const metadata = newMetadata(name, { uid: clock.uuid(), nowMs: clock.nowMs() });
+    await createIfAbsent(store, resourceKey({ kind, name }), encode({ kind, apiVersion, metadata, spec }), signal);
   }
-}
-
-async function ensureNode(options: InitializationOptions): Promise<void> {
-  const { store, clock, host, signal } = options;
-  const key = nodeKey(host.name);
-  // Margay's routes do not depend on the interface's prefix: the host's own address is all it claims.
-  const own = newNode(
-    { name: host.name, [ipFamily(host.address) === 4 ? "ipv4" : "ipv6"]: hostCidr(host.address) },
-    stamp(clock),
-  );
-  await untilCommitted(`Node ${host.name}`, async () => {
-    const { kvs } = await store.list(kindPrefix("Node"), { signal });
-    if (!options.allowDuplicateAddress) refuseDuplicateAddress(kvs, key, host);
-    const stored = kvs.find((kv) => kv.key === key);
-    if (stored === undefined) return await commit(store, key, 0, encode(own), signal);
-    const current = decodeNode(stored.value, key);
-    const spec = { ...current.spec, bgp: { ...current.spec.bgp, ...own.spec.bgp }, addresses: own.spec.addresses };
-    const value = encode({ ...current, spec });
-    return value === stored.value || (await commit(store, key, stored.modRevision, value, signal));
-  });
-}
-
-/** Two hosts with one address would attract each other's traffic: better not to start. */
-function refuseDuplicateAddress(nodes: readonly KeyValue[], ownKey: string, host: HostIdentity): void {
-  for (const { key, value } of nodes) {
-    if (key === ownKey) continue;
-    const node = decodeNode(value, key);
-    if (hostAddress(node, ipFamily(host.address)) !== host.address) continue;
-    throw new OperationError(
-      "NODE_DUPLICATE_ADDRESS",
-      `host ${node.metadata.name} already has the address ${host.address}`,
-      {
-        remedy: "give this host another --ip, or remove the other with: calicoctl delete node",
-      },
-    );
-  }
-}
-
-async function createIfAbsent(store: Store, key: string, value: string, signal: AbortSignal): Promise<void> {
-  await commit(store, key, 0, value, signal);
-}
-
-async function commit(
-  store: Store,
-  key: string,
-  modRevision: number,
-  value: string,
-  signal: AbortSignal,
-): Promise<true | undefined> {
-  const transaction = { compare: [{ key, modRevision }], success: [{ put: key, value }] };
-  const { succeeded } = await store.transact(transaction, { signal });
-  return succeeded ? true : undefined;
-}
-
-async function untilCommitted<T>(what: string, attempt: () => Promise<T | undefined>): Promise<T> {
-  for (let count = 0; count < ATTEMPTS_MAX; count += 1) {
-    const result = await attempt();
-    if (result !== undefined) return result;
-  }
-  throw new OperationError(
-    "STORE_CONFLICT",
-    `${what} was changed by others ${ATTEMPTS_MAX} times while it was written`,
-    {
-      retry: "backoff",
-    },
-  );
-}
-
-function stamp(clock: Clock): NewObject {
-  return { uid: clock.uuid(), nowMs: clock.nowMs() };
 }

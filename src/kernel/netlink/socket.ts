@@ -89,6 +89,19 @@ export class NetlinkSocket implements Disposable {
     }
   }
 
+  /** Sends one message that asks for one answer. @throws OperationError with the errno's name as code. */
+  query(doing: string, type: number, content: (writer: MessageWriter) => void): Message {
+    const sequence = this.#sequence++;
+    const writer = new MessageWriter().begin(type, flag.request, sequence);
+    content(writer);
+    sendBytes(this.#socket, writer.end().finished(), doing);
+    for (const message of this.#answers(doing, sequence)) {
+      if (message.type !== messageError) return message;
+      throwIfError(doing, message);
+    }
+    throw kernelError(doing, "ENOMSG");
+  }
+
   /** Sends a prepared run of messages (an nfnetlink batch); the messages that want an answer are numbered as given. */
   batch(
     doing: string,

@@ -15,6 +15,8 @@ import { newIpPool, type Pool } from "../../../model/ip-pool.ts";
 import { kindPrefix } from "../../../model/keys.ts";
 import { encode } from "../../../model/resource.ts";
 import { initializeCluster } from "../../../node/cluster-initialization.ts";
+import { readStartUp } from "../../../node/start-up/calico-environment.ts";
+import { localSurroundings } from "../../../node/start-up/host-surroundings.ts";
 import { openSqliteStore } from "../../../store/sqlite-store.ts";
 import type { Store } from "../../../store/store.ts";
 import { type DriverSettings, readDriverSettings } from "../driver-settings.ts";
@@ -164,9 +166,9 @@ export class PluginFixture implements AsyncDisposable {
     await initializeCluster({
       store,
       clock: systemClock,
-      host: { name: HOST, address: parseIpAddress("172.31.0.11") },
-      defaultPool: "choose",
-      allowDuplicateAddress: false,
+      host: HOST,
+      startUp: readStartUp({ ip: "172.31.0.11" }, {}),
+      surroundings: localSurroundings,
       signal: new AbortController().signal,
     });
     const directory = mkdtempSync(join(tmpdir(), "margay-plugin-"));
