@@ -4,17 +4,20 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { systemClock } from "../base/clock.ts";
 import { BadInput, describeError, OperationError } from "../base/errors.ts";
+import { parseGoDuration } from "../base/go-duration.ts";
 import { createLog } from "../base/log.ts";
 import type { Role, RoleIo } from "../base/role.ts";
+import type { FelixConfigurationSpec } from "../model/felix-configuration.ts";
 import { AddressUpkeep } from "../node/address-upkeep.ts";
 import { NodeAgent } from "../node/agent.ts";
 import { fulfilBoth } from "../node/start-up/address-wish.ts";
-import { readStartUp, startUpLogLevel } from "../node/start-up/calico-environment.ts";
+import { logLevelOf, readStartUp, startUpLogLevel } from "../node/start-up/calico-environment.ts";
+import { felixConfigFileDefault, readFelixSettings, withFelixNames } from "../node/start-up/felix-local-settings.ts";
 import { localSurroundings } from "../node/start-up/host-surroundings.ts";
 import { LocalHost } from "../node/start-up/local-host.ts";
 import { determineNodeName, keepNodeName } from "../node/start-up/node-name.ts";
 import { DockerPlugin } from "../plugins/docker/docker-plugin.ts";
-import { parseGoDuration, readDriverSettings } from "../plugins/docker/driver-settings.ts";
+import { readDriverSettings } from "../plugins/docker/driver-settings.ts";
 import { DOCKER_HOST_DEFAULT, DockerEngine } from "../plugins/docker/engine/docker-engine.ts";
 import { parseEngineHost } from "../plugins/docker/engine/engine-connection.ts";
 import { PoolMemory } from "../plugins/docker/pool-memory.ts";
@@ -36,7 +39,8 @@ Usage: margay node [options]
   --docker-host=URL      the Docker Engine (default ${DOCKER_HOST_DEFAULT})
   --plugin-dir=DIR       where Docker looks for calico.sock and calico-ipam.sock (default /run/docker/plugins)
   --no-docker            no Docker network driver on this host (default: CALICO_LIBNETWORK_ENABLED is not false)
-  --health-port=PORT     /readiness, /liveness and /metrics on 127.0.0.1 (default 9099)
+  --felix-config=FILE    Felix' settings, below FELIX_* of the environment (default ${felixConfigFileDefault})
+  --health-port=PORT     /readiness, /liveness and /metrics on 127.0.0.1 (default: healthPort of FelixConfiguration, 9099)
   --pool-cidr=CIDR       the default pool of an empty cluster (default: CALICO_IPV4POOL_CIDR, 192.168.0.0/16)
   --no-default-pools     an empty cluster gets no pool (default: NO_DEFAULT_POOLS)
   --repair-after=TIME    how long a left-over must be one before it is removed, e.g. 60s
@@ -74,6 +78,9 @@ type Settings = Exclude<ReturnType<typeof parseSettings>, "help">;
 async function serve(settings: Settings, io: RoleIo): Promise<void> {
   const log = createLog("node", settings.logLevel);
   const clock = systemClock;
+  if (settings.felix.problems.length > 0) {
+    log.warn({ event: "felix_settings_ignored", problems: settings.felix.problems });
+  }
   const { name, startUp, stateDir, runDir, docker } = settings;
   // What the store says of the addresses is not known yet: until then, what can be seen from here.
   const unknown = { ipv4: undefined, ipv6: undefined };
@@ -94,8 +101,11 @@ async function serve(settings: Settings, io: RoleIo): Promise<void> {
         log.warn({ event: "node_name_not_kept", file: settings.nodenameFile, error: describeError(error) });
       }
     },
+    localSettings: settings.felix.layers,
     apiSocketPath: join(runDir, "node.sock"),
-    healthPort: settings.healthPort,
+    onSettings: ({ logLevel }) => {
+      if (io.env.MARGAY_LOG === undefined) log.level = logLevelOf(logLevel) ?? log.level;
+    },
     onPoolsChange: (all) => pools.update(all),
   });
   await using _upkeep = AddressUpkeep.start({ agent, store, graceMs: settings.graceMs, clock, log });
@@ -123,10 +133,11 @@ function parseSettings(argv: readonly string[], env: RoleIo["env"]) {
       "run-dir": { type: "string", default: "/run/margay" },
       "state-dir": { type: "string", default: "/var/lib/margay/node" },
       "nodename-file": { type: "string", default: env.CALICO_NODENAME_FILE || "/var/lib/calico/nodename" },
+      "felix-config": { type: "string", default: felixConfigFileDefault },
       "docker-host": { type: "string", default: env.DOCKER_HOST ?? DOCKER_HOST_DEFAULT },
       "plugin-dir": { type: "string", default: "/run/docker/plugins" },
       "no-docker": { type: "boolean", default: env.CALICO_LIBNETWORK_ENABLED?.toLowerCase() === "false" },
-      "health-port": { type: "string", default: "9099" },
+      "health-port": { type: "string" },
       "pool-cidr": { type: "string" },
       "no-default-pools": { type: "boolean" },
       "repair-after": { type: "string", default: "60s" },
@@ -135,13 +146,16 @@ function parseSettings(argv: readonly string[], env: RoleIo["env"]) {
   });
   if (values.help) return "help";
   const graceMs = parseGoDuration(values["repair-after"]);
-  if (graceMs === undefined)
+  if (graceMs === undefined || graceMs <= 0)
     throw new BadInput("--repair-after", `"${values["repair-after"]}" is no time`, "a time such as 60s");
   parseEngineHost(values["docker-host"]);
   const engine = new DockerEngine({ clock: systemClock, host: values["docker-host"] });
+  const felixFile = values["felix-config"];
+  const felix = readFelixSettings(env, felixFile);
+  const named = withFelixNames(env, felixFile);
   const nodenameFile = values["nodename-file"];
   return {
-    name: determineNodeName({ option: values.name, env, file: nodenameFile, machine: hostname }),
+    name: determineNodeName({ option: values.name, env: named, file: nodenameFile, machine: hostname }),
     nodenameFile,
     startUp: readStartUp(
       {
@@ -153,19 +167,22 @@ function parseSettings(argv: readonly string[], env: RoleIo["env"]) {
       env,
     ),
     logLevel: env.MARGAY_LOG ?? startUpLogLevel(env),
-    endpoints: resolveEndpoints(values.store, env),
+    endpoints: resolveEndpoints(values.store, named),
     runDir: values["run-dir"],
     stateDir: values["state-dir"],
     graceMs,
-    healthPort: parsePort(values["health-port"], "--health-port"),
+    felix: { ...felix, layers: [...felix.layers, ...healthOption(values["health-port"])] },
     docker: values["no-docker"]
       ? undefined
       : { engine, settings: readDriverSettings(env), pluginDir: values["plugin-dir"] },
   };
 }
 
-function parsePort(text: string, path: string): number {
+/** As the strongest setting of all. */
+function healthOption(text: string | undefined): readonly FelixConfigurationSpec[] {
+  if (text === undefined) return [];
   const port = /^\d{1,5}$/.test(text) ? Number(text) : 0;
-  if (port < 1 || port > 65_535) throw new BadInput(path, `"${text}" is no port`, "a number from 1 to 65535");
-  return port;
+  if (port < 1 || port > 65_535)
+    throw new BadInput("--health-port", `"${text}" is no port`, "a number from 1 to 65535");
+  return [{ healthEnabled: true, healthPort: port }];
 }

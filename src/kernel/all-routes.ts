@@ -14,6 +14,7 @@ export interface RouteEntry {
   readonly destination: Cidr;
   /** "nowhere": blackhole, unreachable, prohibit. */
   readonly kind: "link" | "gateway" | "nowhere";
+  readonly gateway?: IpAddress | undefined;
   /** 0 when there are several. */
   readonly interfaceIndex: number;
   readonly metric: number;
@@ -55,9 +56,11 @@ function parseEntry({ body }: Message, family: 4 | 6): RouteEntry | undefined {
   const bytes = attributes.get(attribute.destination) ?? new Uint8Array(family === 4 ? 4 : 16);
   const destination = tryParseCidr(`${addressFromBytes(bytes)}/${body[1] ?? 0}`);
   if (destination === undefined) return undefined;
-  const viaGateway = attributes.has(attribute.gateway) || attributes.has(attribute.via);
+  const gateway = attributes.get(attribute.gateway);
+  const viaGateway = gateway !== undefined || attributes.has(attribute.via);
   return {
     destination,
+    gateway: gateway && addressFromBytes(gateway),
     kind: nowhere ? "nowhere" : viaGateway ? "gateway" : "link",
     interfaceIndex: attributes.has(attribute.outInterface) ? u32Of(attributes.get(attribute.outInterface)) : 0,
     metric: attributes.has(attribute.priority) ? u32Of(attributes.get(attribute.priority)) : 0,

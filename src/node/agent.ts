@@ -11,10 +11,14 @@ import { describeError, OperationError } from "../base/errors.ts";
 import type { Log } from "../base/log.ts";
 import { TaskScope } from "../base/task-scope.ts";
 import { KnownDocuments } from "../ipam/known-documents.ts";
+import type { FelixConfigurationSpec } from "../model/felix-configuration.ts";
 import type { Pool } from "../model/ip-pool.ts";
 import { check } from "../model/resource.ts";
 import { PolicyCalculator } from "../policy/policy-calculator.ts";
-import type { Store } from "../store/store.ts";
+import type { KeyValue, Store } from "../store/store.ts";
+import { type AgentSettings, agentSettings } from "./agent-settings.ts";
+import { ClusterCounts } from "./cluster-counts.ts";
+import { registerGauges } from "./cluster-gauges.ts";
 import { initializeCluster } from "./cluster-initialization.ts";
 import { ClusterView } from "./cluster-view.ts";
 import { Dataplane } from "./dataplane/dataplane.ts";
@@ -23,14 +27,15 @@ import { answerRequests } from "./explain/explain-channel.ts";
 import { type KernelAnswer, KernelQuestion } from "./explain/kernel-answer.ts";
 import { askLocalKernel } from "./explain/local-kernel.ts";
 import { HealthBoard } from "./health-board.ts";
-import { HealthServer } from "./health-server.ts";
 import { NodeApi } from "./node-api.ts";
 import { NodeMetrics } from "./node-metrics.ts";
+import { NodeServers } from "./node-servers.ts";
 import { orAborted } from "./or-aborted.ts";
 import type { HostSurroundings } from "./start-up/address-detection.ts";
 import type { StartUpSettings } from "./start-up/calico-environment.ts";
 import type { LocalHost } from "./start-up/local-host.ts";
 import { OwnNode } from "./start-up/own-node.ts";
+import { StatusReports } from "./status/status-reports.ts";
 
 const INITIALIZATION_RETRY = { minMs: 200, maxMs: 5_000 };
 
@@ -41,86 +46,92 @@ export interface NodeAgentOptions {
   readonly log: Log;
   readonly startUp: StartUpSettings;
   readonly surroundings: HostSurroundings;
-  /** The cluster has been reached, and this host's Node is in it. */
-  readonly onInitialized: () => void;
+  /** Of file, environment and command line, weakest first: stronger than FelixConfiguration in the store. */
+  readonly localSettings: readonly FelixConfigurationSpec[];
   /** Unix socket of the node's own API. */
   readonly apiSocketPath: string;
-  readonly healthPort: number;
+  /** The cluster has been reached, and this host's Node is in it. */
+  readonly onInitialized: () => void;
+  /** Told once what the datastore says is known, and after each change. */
+  readonly onSettings: (settings: AgentSettings) => void;
   /** Told after each change, once everything was told at first. */
   readonly onPoolsChange: (pools: readonly Pool[]) => void;
 }
 
 export class NodeAgent implements AsyncDisposable {
   readonly health: HealthBoard;
-  readonly metrics: NodeMetrics;
+  readonly metrics = new NodeMetrics();
   readonly api: NodeApi;
   readonly dataplane: Dataplane;
   readonly view: ClusterView;
   /** Of the address plan, from the same watch. */
   readonly known: KnownDocuments;
   readonly #options: NodeAgentOptions;
+  readonly #calculator: PolicyCalculator;
   readonly #enforcement: Enforcement;
-  readonly #healthServer: HealthServer;
-  readonly #scope: TaskScope;
-  readonly #cluster = Promise.withResolvers<string>();
+  readonly #servers: NodeServers;
+  readonly #status: StatusReports;
+  readonly #counts = new ClusterCounts();
   readonly #ownNode: OwnNode;
+  readonly #scope = new TaskScope("node");
+  readonly #cluster = Promise.withResolvers<string>();
+  readonly #startedMs: number;
+  #settings: AgentSettings;
+  #settingsFrom: FelixConfigurationSpec;
+  #everApplied = false;
+  #changes = 0;
 
-  private constructor(
-    options: NodeAgentOptions,
-    dataplane: Dataplane,
-    view: ClusterView,
-    enforcementOf: (agent: NodeAgent) => Enforcement,
-  ) {
-    const { clock, apiSocketPath, healthPort } = options;
+  private constructor(options: NodeAgentOptions, dataplane: Dataplane) {
+    const { clock, log, host, store } = options;
     this.#options = options;
+    this.#startedMs = clock.monotonicMs();
     this.dataplane = dataplane;
-    this.view = view;
-    this.known = new KnownDocuments({ host: options.host.name, isCurrent: () => this.#enforcement.inSync });
+    this.view = new ClusterView({
+      log,
+      onPoolsChange: (pools) => {
+        if (this.#enforcement.inSync) options.onPoolsChange(pools);
+      },
+    });
+    this.known = new KnownDocuments({ host: host.name, isCurrent: () => this.#enforcement.inSync });
     this.health = new HealthBoard(clock);
-    this.metrics = new NodeMetrics();
-    this.metrics.resyncState.set(1);
     this.health.register("NodeStartup", { detail: "waiting for the datastore" });
-    this.#enforcement = enforcementOf(this);
-    this.api = NodeApi.listen(apiSocketPath);
-    this.#healthServer = HealthServer.listen({ port: healthPort, board: this.health, metrics: this.metrics.registry });
+    this.#calculator = new PolicyCalculator({ host: host.name, sink: dataplane, localSettings: options.localSettings });
+    this.#settingsFrom = this.#calculator.configuration;
+    this.#settings = agentSettings(this.#settingsFrom);
+    this.#enforcement = this.#enforce();
     this.#ownNode = new OwnNode({ ...options, ...options.startUp });
-    this.#scope = new TaskScope("node");
+    this.#status = new StatusReports({
+      store,
+      clock,
+      log,
+      host: host.name,
+      settings: () => this.#settings,
+      stateOf: (key) => dataplane.stateOf(key),
+      ready: () => this.#everApplied,
+    });
+    this.#servers = new NodeServers({ board: this.health, metrics: this.metrics, log });
+    this.api = NodeApi.listen(options.apiSocketPath);
+    this.metrics.resyncState.set(1);
+    this.metrics.resyncsStarted.inc();
+    const { counters } = dataplane;
+    const local = () => this.#calculator.counts;
+    registerGauges(this.metrics.registry, { host: host.name, cluster: this.#counts, local, dataplane: counters });
   }
 
   static async start(options: NodeAgentOptions): Promise<NodeAgent> {
-    const { host, store, clock, log } = options;
-    let enforcement: Enforcement | undefined;
-    const dataplane = await Dataplane.open({ clock, log, host, onNeedsApply: () => enforcement?.poke() });
-    const view = new ClusterView({
-      log,
-      onPoolsChange: (pools) => {
-        if (enforcement?.inSync === true) options.onPoolsChange(pools);
-      },
-    });
-    const agent: NodeAgent = new NodeAgent(options, dataplane, view, ({ health, metrics, known }) => {
-      enforcement = new Enforcement({
-        store,
-        calculator: new PolicyCalculator({ host: host.name, sink: dataplane }),
-        dataplane,
-        clock,
-        log,
-        health,
-        onChange: (key, value) => {
-          view.update(key, value);
-          known.seen(key, value);
-          agent.#ownNode.seen(key, value !== undefined);
-        },
-        onInSync: () => {
-          metrics.resyncState.set(3);
-          options.onPoolsChange(view.pools());
-        },
-        onPass: (durationMs, failed) => {
-          metrics.applySeconds.observe(durationMs / 1_000);
-          if (failed) metrics.applyFailures.inc();
-        },
-      });
-      return enforcement;
-    });
+    const { host, clock, log } = options;
+    let agent: NodeAgent | undefined;
+    const onNeedsApply = () => {
+      if (agent !== undefined) agent.#enforcement.poke();
+    };
+    const dataplane = await Dataplane.open({ clock, log, host, onNeedsApply });
+    agent = new NodeAgent(options, dataplane);
+    try {
+      await agent.#servers.start(agent.#settings);
+    } catch (error) {
+      await agent[Symbol.asyncDispose]();
+      throw error;
+    }
     agent.#run();
     return agent;
   }
@@ -159,9 +170,68 @@ export class NodeAgent implements AsyncDisposable {
   /** The kernel goes on enforcing. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#scope[Symbol.asyncDispose]();
+    this.#status[Symbol.dispose]();
     await this.api[Symbol.asyncDispose]();
-    await this.#healthServer[Symbol.asyncDispose]();
+    await this.#servers[Symbol.asyncDispose]();
     await this.dataplane.close();
+  }
+
+  #enforce(): Enforcement {
+    const { clock, store, log, onPoolsChange } = this.#options;
+    const { metrics } = this;
+    return new Enforcement({
+      store,
+      calculator: this.#calculator,
+      dataplane: this.dataplane,
+      clock,
+      log,
+      health: this.health,
+      isLocked: () => this.view.locked,
+      onChange: (key, value, known) => this.#onChange(key, value, known),
+      onUpdate: (durationMs) => metrics.updateSeconds.observe(durationMs / 1_000),
+      onResync: () => {
+        metrics.resyncState.set(2);
+        metrics.resyncsStarted.inc();
+      },
+      onInSync: () => {
+        metrics.resyncState.set(3);
+        onPoolsChange(this.view.pools());
+      },
+      onPass: (durationMs, failed) => this.#onPass(durationMs, failed),
+    });
+  }
+
+  #onChange(key: string, value: KeyValue | undefined, known: boolean): void {
+    this.view.update(key, value);
+    this.known.seen(key, value);
+    this.#ownNode.seen(key, value !== undefined);
+    this.#status.update(key, value);
+    const kind = this.#counts.update(key, value !== undefined, known);
+    if (kind !== undefined) this.metrics.updates.inc({ type: kind });
+    this.#changes += 1;
+  }
+
+  #onPass(durationMs: number, failed: boolean): void {
+    const { metrics } = this;
+    metrics.applySeconds.observe(durationMs / 1_000);
+    metrics.batchSize.observe(this.#changes);
+    this.#changes = 0;
+    const first = !failed && !this.#everApplied;
+    if (failed) metrics.applyFailures.inc();
+    else this.#status.applied();
+    if (first) metrics.initialResyncSeconds.set((this.#options.clock.monotonicMs() - this.#startedMs) / 1_000);
+    this.#everApplied ||= first;
+    if (first || this.#calculator.configuration !== this.#settingsFrom) this.#followSettings();
+  }
+
+  /** What the configuration says to the agent itself is done at once; nothing needs a restart. */
+  #followSettings(): void {
+    this.#settingsFrom = this.#calculator.configuration;
+    this.#settings = agentSettings(this.#settingsFrom);
+    this.metrics.processMetrics = this.#settings.processMetrics;
+    this.health.setTimeouts(this.#settings.healthTimeoutsMs);
+    this.#options.onSettings(this.#settings);
+    this.#scope.run("ports", () => this.#servers.follow(this.#settings));
   }
 
   #run(): void {
@@ -172,6 +242,7 @@ export class NodeAgent implements AsyncDisposable {
       ...ownNodeProblem(this.#ownNode),
       ...this.#enforcement.status(),
     }));
+    this.api.addStatus("reports", () => this.#status.status());
     this.api.addStatus("health", () => this.health.summary().components);
     this.api.addStatus("dataplane", () => ({
       ...this.dataplane.counters,
@@ -185,6 +256,7 @@ export class NodeAgent implements AsyncDisposable {
     this.#scope.run("initialization", (signal) => this.#initialize(signal));
     this.#scope.run("watch", (signal) => this.#enforcement.watch(signal));
     this.#scope.run("converge", (signal) => this.#enforcement.converge(signal));
+    this.#status.run(this.#scope);
   }
 
   /** What this host's kernel does with a packet, and whether this node is up to date. */

@@ -1,11 +1,13 @@
 /**
- * What programs on this host want to know of the cluster without asking the store: the pools, and which profiles exist.
+ * What programs on this host want to know of the cluster without asking the store: pools, which profiles exist, whether the
+ * datastore is locked.
  * Fed from the same watch as the policy calculation; while the store is away it keeps what it knew last.
  */
 import { describeError } from "../base/errors.ts";
 import type { Log } from "../base/log.ts";
+import { decodeClusterInformation } from "../model/cluster-information.ts";
 import { decodeIpPool, type Pool } from "../model/ip-pool.ts";
-import { kindPrefix } from "../model/keys.ts";
+import { clusterInformationKey, kindPrefix } from "../model/keys.ts";
 import type { KeyValue } from "../store/store.ts";
 
 const poolsPrefix = kindPrefix("IPPool");
@@ -22,7 +24,15 @@ export class ClusterView {
     this.#onPoolsChange = options.onPoolsChange;
   }
 
+  #locked = false;
+
+  /** Whoever locked the datastore (datastoreReady: false) is changing it as a whole: nobody acts on what it says meanwhile. */
+  get locked(): boolean {
+    return this.#locked;
+  }
+
   update(key: string, value: KeyValue | undefined): void {
+    if (key === clusterInformationKey) this.#locked = value !== undefined && this.#isLocked(value);
     if (key.startsWith(profilesPrefix)) {
       if (value === undefined) this.#profileKeys.delete(key);
       else this.#profileKeys.add(key);
@@ -47,5 +57,14 @@ export class ClusterView {
 
   pools(): readonly Pool[] {
     return [...this.#pools.values()];
+  }
+
+  #isLocked({ key, value }: KeyValue): boolean {
+    try {
+      return decodeClusterInformation(value, key).spec.datastoreReady === false;
+    } catch (error) {
+      this.#log.warn({ event: "cluster_information_invalid", key, error: describeError(error) });
+      return this.#locked;
+    }
   }
 }

@@ -2,6 +2,7 @@
 import { expect, test } from "bun:test";
 import { systemClock } from "../base/clock.ts";
 import { silentLog } from "../base/log.ts";
+import { eventually } from "../kernel/testing/test-namespaces.ts";
 import { openSqliteStore } from "../store/sqlite-store.ts";
 import { Enforcement } from "./enforcement.ts";
 import { HealthBoard } from "./health-board.ts";
@@ -27,6 +28,7 @@ async function fixture(stored: Readonly<Record<string, string>> = {}) {
     },
   };
   let inSync = false;
+  let locked = false;
   const calculator = {
     invalid: new Map<string, string>(),
     update(key: string, value: string | undefined) {
@@ -44,8 +46,13 @@ async function fixture(stored: Readonly<Record<string, string>> = {}) {
     store,
     calculator,
     dataplane,
-    onChange: () => {},
+    onChange: (key, value) => {
+      if (key === "/calico/lock") locked = value !== undefined;
+    },
+    onUpdate: () => {},
     onInSync: () => {},
+    onResync: () => {},
+    isLocked: () => locked,
     clock: systemClock,
     log: silentLog,
     health,
@@ -106,4 +113,28 @@ test("nothing may be swept before everything was told", async () => {
   await all.enforcement.programmed(KEY, await all.store.put(KEY, "v1"), AbortSignal.timeout(2_000));
   expect(all.dataplane.inSyncAtKeys).toBeGreaterThanOrEqual(2);
   expect(all.enforcement.status()).toMatchObject({ datastore: "in-sync", lastError: null });
+});
+
+test("18: while the datastore is locked what is enforced stays, and whoever waits is told why", async () => {
+  await using all = await fixture({ "/calico/a": "1" });
+  await eventually("applied", () => all.dataplane.applied.size === 1);
+  await all.store.put("/calico/lock", "x");
+  await all.store.put("/calico/b", "2");
+  const revision = await all.store.put(KEY, "3");
+  const gate = all.enforcement.programmed(KEY, revision, AbortSignal.timeout(200));
+  await expect(gate).rejects.toThrow("the datastore is locked (datastoreReady is false); nothing is changed");
+  expect([...all.dataplane.applied.keys()]).toEqual(["/calico/a"]);
+  expect(all.health.summary()).toMatchObject({ live: true, ready: false });
+  await all.store.delete("/calico/lock");
+  await all.enforcement.programmed(KEY, revision, AbortSignal.timeout(5_000));
+  expect([...all.dataplane.applied.keys()].sort()).toEqual(["/calico/a", "/calico/b", KEY]);
+});
+
+test("18: a node that starts with a locked datastore leaves the kernel as the one before it had it", async () => {
+  await using all = await fixture({ "/calico/a": "1", "/calico/lock": "x" });
+  await eventually("said", () => all.health.summary().table.includes("locked"));
+  expect(all.dataplane.applied.size).toBe(0);
+  expect(all.dataplane.inSyncAtKeys).toBe(-1);
+  await all.store.delete("/calico/lock");
+  await eventually("applied", () => all.dataplane.applied.size === 1);
 });

@@ -3,6 +3,7 @@
  * - A change only notes what is new; the work is done in the reconciler's pass, in batches, one pass at a time.
  * - Store out of reach: what was last known stays enforced, and passes go on repairing the kernel.
  * - Nothing is swept from the kernel before the first complete listing.
+ * - While the datastore is locked, what is enforced stays, and nothing new is.
  * - `programmed` is the policy gate: it resolves after a pass that began when the record was known has succeeded.
  */
 import type { Clock } from "../base/clock.ts";
@@ -42,11 +43,18 @@ export interface EnforcementOptions {
   readonly store: Store;
   readonly calculator: Calculator;
   readonly dataplane: KernelSide;
-  readonly onChange: (key: string, value: KeyValue | undefined) => void;
+  /** `known`: the key was there before. */
+  readonly onChange: (key: string, value: KeyValue | undefined, known: boolean) => void;
+  /** The calculation has taken in one change. */
+  readonly onUpdate: (durationMs: number) => void;
   readonly onInSync: () => void;
+  /** The datastore has to be read from the start. */
+  readonly onResync: () => void;
   readonly clock: Clock;
   readonly log: Log;
   readonly health: HealthBoard;
+  /** Somebody is changing the datastore as a whole. */
+  readonly isLocked: () => boolean;
   readonly onPass: (durationMs: number, failed: boolean) => void;
 }
 
@@ -57,6 +65,8 @@ export class Enforcement {
   readonly #endpoints = new RevisionWaiters();
   readonly #firstSync = Promise.withResolvers<void>();
   #everInSync = false;
+  /** The first complete picture has been handed on. */
+  #begun = false;
   #enforcedRevision = 0;
   #lastError: string | undefined;
 
@@ -70,9 +80,12 @@ export class Enforcement {
       prefix: "/calico/",
       clock,
       log,
-      onChange: (key, value) => this.#onChange(key, value),
+      onChange: (key, value, known) => this.#onChange(key, value, known),
       onInSync: () => this.#onInSync(),
-      onStale: () => health.report("Datastore", { detail: "out of reach; the last known state is enforced" }),
+      onStale: () => {
+        health.report("Datastore", { detail: "out of reach; the last known state is enforced" });
+        options.onResync();
+      },
     });
     this.#reconciler = new Reconciler({
       name: "dataplane",
@@ -148,19 +161,19 @@ export class Enforcement {
     };
   }
 
-  #onChange(key: string, value: KeyValue | undefined): void {
-    this.#options.calculator.update(key, value?.value);
-    this.#options.onChange(key, value);
+  #onChange(key: string, value: KeyValue | undefined, known: boolean): void {
+    const { calculator, clock, onUpdate } = this.#options;
+    const startedMs = clock.monotonicMs();
+    calculator.update(key, value?.value);
+    // The first listing is measured as a whole, by the first pass.
+    if (this.#everInSync) onUpdate(clock.monotonicMs() - startedMs);
+    this.#options.onChange(key, value, known);
     if (key.startsWith(endpointsPrefix)) this.#endpoints.seen(key, value?.modRevision);
     // Before the first listing is complete every pass would see a part of the cluster.
     if (this.#everInSync) this.#reconciler.poke();
   }
 
   #onInSync(): void {
-    if (!this.#everInSync) {
-      this.#options.calculator.inSync();
-      this.#options.dataplane.setInSync();
-    }
     this.#everInSync = true;
     this.#firstSync.resolve();
     this.#options.onInSync();
@@ -178,6 +191,12 @@ export class Enforcement {
     const startedMs = clock.monotonicMs();
     const { revision } = this.#watched;
     try {
+      if (this.#options.isLocked()) await this.#keepAsItIs(signal);
+      if (!this.#begun) {
+        calculator.inSync();
+        dataplane.setInSync();
+        this.#begun = true;
+      }
       calculator.flush();
       await dataplane.apply(signal);
       this.#enforcedRevision = revision;
@@ -191,5 +210,19 @@ export class Enforcement {
       onPass(clock.monotonicMs() - startedMs, true);
       throw error;
     }
+  }
+
+  /** @throws always: what was asked for is not in force */
+  async #keepAsItIs(signal: AbortSignal): Promise<never> {
+    // Before the first picture the data plane would take everything in the kernel for left over.
+    if (this.#begun) await this.#options.dataplane.apply(signal);
+    throw new OperationError(
+      "DATASTORE_LOCKED",
+      "the datastore is locked (datastoreReady is false); nothing is changed",
+      {
+        remedy: "calicoctl datastore migrate unlock",
+        retry: "after-change",
+      },
+    );
   }
 }

@@ -12,7 +12,8 @@ export interface ComponentState {
 }
 
 interface Component {
-  readonly timeoutMs: number | undefined;
+  readonly registeredTimeoutMs: number | undefined;
+  timeoutMs: number | undefined;
   state: ComponentState;
   reportedAtMs: number;
 }
@@ -27,10 +28,22 @@ export class HealthBoard {
 
   register(name: string, options: { readonly timeoutMs?: number; readonly detail: string }): void {
     this.#components.set(name, {
+      registeredTimeoutMs: options.timeoutMs,
       timeoutMs: options.timeoutMs,
       state: { live: true, ready: false, detail: options.detail },
       reportedAtMs: this.#clock.monotonicMs(),
     });
+  }
+
+  /**
+   * Instead of those registered, by name; 0: a silence of any length is fine. Unknown names are let pass: other versions
+   * have other parts.
+   */
+  setTimeouts(timeoutsMs: ReadonlyMap<string, number>): void {
+    for (const [name, component] of this.#components) {
+      const other = timeoutsMs.get(name);
+      component.timeoutMs = other === 0 ? undefined : (other ?? component.registeredTimeoutMs);
+    }
   }
 
   report(name: string, state: Partial<ComponentState>): void {

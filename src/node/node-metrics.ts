@@ -1,14 +1,49 @@
 /** Prometheus metrics of the node, under Felix' names where Felix has them (reference/felix-dataplane.md 6.6). */
-import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry, Summary } from "prom-client";
 
 const STEP_BUCKETS_SECONDS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
 
+/** Felix' own choice of quantiles, of the last ten minutes. */
+const summary = { percentiles: [0.5, 0.9, 0.99], maxAgeSeconds: 600, ageBuckets: 5 };
+
 export class NodeMetrics {
   readonly registry = new Registry();
-  readonly applySeconds = new Histogram({
+  /** Of the process: whoever scrapes them from the machine already can leave them out. */
+  readonly #process = new Registry();
+  /** Whether the page tells of the process too. */
+  processMetrics = true;
+  readonly applySeconds = new Summary({
     name: "felix_int_dataplane_apply_time_seconds",
     help: "Time one pass took to bring the kernel to the wanted state",
-    buckets: STEP_BUCKETS_SECONDS,
+    registers: [this.registry],
+    ...summary,
+  });
+  readonly batchSize = new Summary({
+    name: "felix_int_dataplane_msg_batch_size",
+    help: "Changes of the datastore taken in by one pass",
+    registers: [this.registry],
+    ...summary,
+  });
+  readonly updateSeconds = new Summary({
+    name: "felix_calc_graph_update_time_seconds",
+    help: "Time to take in one change of the datastore, once in sync",
+    registers: [this.registry],
+    ...summary,
+  });
+  readonly updates = new Counter({
+    name: "felix_calc_graph_updates_processed",
+    help: "Changes of the datastore by kind",
+    labelNames: ["type"],
+    registers: [this.registry],
+  });
+  readonly resyncsStarted = new Counter({
+    name: "felix_resyncs_started",
+    help: "How often the datastore had to be read from the start",
+    registers: [this.registry],
+  });
+  readonly initialResyncSeconds = new Gauge({
+    name: "felix_int_dataplane_initial_resync_time_seconds",
+    help: "Time from the start until the kernel had its first complete state",
     registers: [this.registry],
   });
   readonly applyFailures = new Counter({
@@ -18,7 +53,7 @@ export class NodeMetrics {
   });
   readonly resyncState = new Gauge({
     name: "felix_resync_state",
-    help: "1 waiting for the datastore, 3 in sync",
+    help: "1 waiting for the datastore, 2 reading it, 3 in sync",
     registers: [this.registry],
   });
   readonly pluginCallSeconds = new Histogram({
@@ -43,6 +78,16 @@ export class NodeMetrics {
   });
 
   constructor() {
-    collectDefaultMetrics({ register: this.registry });
+    collectDefaultMetrics({ register: this.#process });
+  }
+
+  get contentType(): string {
+    return this.registry.contentType;
+  }
+
+  /** What Prometheus reads. */
+  async page(): Promise<string> {
+    const own = await this.registry.metrics();
+    return this.processMetrics ? `${own}\n${await this.#process.metrics()}` : own;
   }
 }

@@ -27,6 +27,11 @@ export class ActiveRules {
   readonly #changed = new Set<RuleListId>();
   readonly #setReferences = new Map<SetId, number>();
 
+  /** Rule lists and sets that are in force on this host. */
+  get counts(): { readonly lists: number; readonly sets: number } {
+    return { lists: this.#active.size, sets: this.#setReferences.size };
+  }
+
   refer(id: RuleListId, difference: 1 | -1): void {
     const count = (this.#references.get(id) ?? 0) + difference;
     invariant(count >= 0, `rule list ${id} is referred to ${count} times`);

@@ -1,6 +1,7 @@
 /**
- * What FelixConfiguration means for the packets of one host: the object of the host over the one whose selector selects
- * it over the global one over what is built in (calico-datastore.md 2.11). A wrong field counts as not given.
+ * What FelixConfiguration means for the packets of one host: what the host itself was started with over the object of the
+ * host over the one whose selector selects it over the global one over what is built in (calico-datastore.md 2.11). A wrong
+ * field of an object counts as not given.
  */
 
 import { parseCidr, parseIpAddress } from "../base/addresses.ts";
@@ -23,16 +24,19 @@ const protocols = { tcp, udp, sctp: 132 } as const;
 export const builtInSettings: HostSettings = settingsOf({});
 
 export interface EffectiveSettings {
+  /** Field by field; one that is missing or undefined has its built-in value. */
+  readonly spec: FelixConfigurationSpec;
   readonly settings: HostSettings;
   /** Endpoints may be given foreign source addresses. */
   readonly sourceSpoofing: boolean;
 }
 
-/** `configurations`: all there are, by name. `labels`: of the host's Node. */
+/** `configurations`: all there are, by name. `labels`: of the host's Node. `local`: of file and environment, weakest first. */
 export function effectiveSettings(
   host: string,
   configurations: ReadonlyMap<string, ReadFelixConfiguration>,
   labels: Readonly<Record<string, string>>,
+  local: readonly FelixConfigurationSpec[] = [],
 ): EffectiveSettings {
   const own = `node.${host}`;
   const selected = [...configurations]
@@ -41,12 +45,14 @@ export function effectiveSettings(
       first.createdAt < second.createdAt || (first.createdAt === second.createdAt && a < b) ? -1 : 1,
     )
     .at(0);
-  const spec: FelixConfigurationSpec = {
-    ...configurations.get("default")?.spec,
-    ...selected?.[1].spec,
-    ...configurations.get(own)?.spec,
-  };
-  return { settings: settingsOf(spec), sourceSpoofing: spec.workloadSourceSpoofing === "Any" };
+  const spec: FelixConfigurationSpec = Object.assign(
+    {},
+    configurations.get("default")?.spec,
+    selected?.[1].spec,
+    configurations.get(own)?.spec,
+    ...local,
+  );
+  return { spec, settings: settingsOf(spec), sourceSpoofing: spec.workloadSourceSpoofing === "Any" };
 }
 
 function selects({ nodeSelector }: FelixConfigurationSpec, labels: Readonly<Record<string, string>>): boolean {

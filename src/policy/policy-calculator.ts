@@ -11,7 +11,11 @@
 
 import type { Cidr } from "../base/addresses.ts";
 import { BadInput, describeError, invariant } from "../base/errors.ts";
-import { type ReadFelixConfiguration, readFelixConfiguration } from "../model/felix-configuration.ts";
+import {
+  type FelixConfigurationSpec,
+  type ReadFelixConfiguration,
+  readFelixConfiguration,
+} from "../model/felix-configuration.ts";
 import { decodeIpPool, type Pool } from "../model/ip-pool.ts";
 import { decodeBlock } from "../model/ipam-documents.ts";
 import { parseBlockKey, parseResourceKey, type ResourceKey } from "../model/keys.ts";
@@ -84,6 +88,7 @@ export class PolicyCalculator {
   readonly #policies = new Map<string, Policy>();
   readonly #staged = new Map<string, StagedPolicy>();
   readonly #configurations = new Map<string, ReadFelixConfiguration>();
+  readonly #localSettings: readonly FelixConfigurationSpec[];
   #hostLabels: Readonly<Record<string, string>> = {};
   #settings: EffectiveSettings;
   #settingsTold: string | undefined;
@@ -98,11 +103,21 @@ export class PolicyCalculator {
   readonly #told = new Map<string, Told>();
   #poolsTold: string | undefined;
 
-  constructor({ host, sink }: { readonly host: string; readonly sink: EnforcementSink }) {
+  /** `localSettings`: what the host was started with, weakest first; stronger than the store. */
+  constructor({
+    host,
+    sink,
+    localSettings = [],
+  }: {
+    readonly host: string;
+    readonly sink: EnforcementSink;
+    readonly localSettings?: readonly FelixConfigurationSpec[];
+  }) {
     this.#host = host;
     this.#sink = sink;
+    this.#localSettings = localSettings;
     this.#routes = new Routes(host);
-    this.#settings = effectiveSettings(host, this.#configurations, {});
+    this.#settings = effectiveSettings(host, this.#configurations, {}, localSettings);
     this.#subjects = new LabelIndex((policy, endpoint, matched) => this.#onSelected(policy, endpoint, matched));
     this.#setProfile(defaultAllowProfileName, defaultAllowProfile);
   }
@@ -129,6 +144,16 @@ export class PolicyCalculator {
   /** Documents that cannot be read and therefore count as absent, by key, with the reason. */
   get invalid(): ReadonlyMap<string, string> {
     return this.#invalid;
+  }
+
+  /** How much is in force on this host. */
+  get counts(): { readonly endpoints: number; readonly lists: number; readonly sets: number } {
+    return { endpoints: this.#local.size, ...this.#rules.counts };
+  }
+
+  /** What of FelixConfiguration counts for this host; the same object until it changes. */
+  get configuration(): FelixConfigurationSpec {
+    return this.#settings.spec;
   }
 
   /** Staged policies with whom of this host they would apply to; they change nothing that is enforced. */
@@ -277,7 +302,7 @@ export class PolicyCalculator {
 
   #onSettings(): void {
     const before = this.#settings.sourceSpoofing;
-    this.#settings = effectiveSettings(this.#host, this.#configurations, this.#hostLabels);
+    this.#settings = effectiveSettings(this.#host, this.#configurations, this.#hostLabels, this.#localSettings);
     if (before === this.#settings.sourceSpoofing) return;
     for (const [key, { endpoint }] of this.#local) {
       if (endpoint.kind === "workload" && endpoint.allowedSources.length > 0) this.#dirty.add(key);

@@ -17,8 +17,11 @@ export interface WatchedPrefixOptions {
   readonly prefix: string;
   readonly clock: Clock;
   readonly log: Log;
-  /** The key's value now; undefined: it does not exist (any more). Must not throw: it ends `run`. */
-  readonly onChange: (key: string, value: KeyValue | undefined) => void;
+  /**
+   * The key's value now; undefined: it does not exist (any more). `known`: it was told of before. Must not throw: it ends
+   * `run`.
+   */
+  readonly onChange: (key: string, value: KeyValue | undefined, known: boolean) => void;
   /** Everything that is in the store at some recent revision has been told. */
   readonly onInSync: () => void;
   /** From here until the next onInSync the picture may be out of date. */
@@ -97,9 +100,10 @@ export class WatchedPrefix {
   }
 
   #tell(key: string, value: KeyValue | undefined): void {
+    const known = this.#told.has(key);
     if (value === undefined) this.#told.delete(key);
     else this.#told.set(key, value.modRevision);
-    callBack(() => this.#options.onChange(key, value));
+    callBack(() => this.#options.onChange(key, value, known));
   }
 
   async #onFailure(error: OperationError, signal: AbortSignal): Promise<void> {

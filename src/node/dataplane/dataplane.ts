@@ -182,6 +182,24 @@ export class Dataplane implements EnforcementSink, PortSetSink, HostSink, AsyncD
     return this.#interfaces.endpoints.problemOf(key) ?? this.#hostInterfaces.problemOf(key);
   }
 
+  /**
+   * For status: "up" when its interface is there, up and configured; "error" where nothing becomes of it before somebody
+   * changes something (a host endpoint without interface, two endpoints on one).
+   */
+  stateOf(key: string): "up" | "down" | "error" {
+    const { endpoints } = this.#interfaces;
+    if (!this.#hostInterfaces.has(key)) {
+      const state = endpoints.stateOf(key);
+      const name = endpoints.interfaceNameOf(key);
+      return state === "up" && name !== undefined && this.#interfaces.waitsForSettings(name) ? "down" : state;
+    }
+    const name = this.#hostInterfaces.interfaceOf(key);
+    if (name === undefined) return "error";
+    if (name === "*") return "up";
+    const link = endpoints.link(name);
+    return link === undefined ? "error" : link.up ? "up" : "down";
+  }
+
   /** Blocks of other hosts that have no route, with the kernel's reason; tried again with every pass. */
   get unreachableBlocks(): ReadonlyMap<Cidr, string> {
     return this.#routes.unreachable;

@@ -54,6 +54,10 @@ export class EndpointInterfaces {
     return this.#claims.keys();
   }
 
+  interfaceNameOf(key: string): InterfaceName | undefined {
+    return this.#endpoints.get(key)?.interfaceName;
+  }
+
   /** Only names the packet filter can spell, with a prefix of ours: never a host's own interface. */
   isEndpointName(name: string): boolean {
     return /^[a-zA-Z0-9_.-]{1,15}$/.test(name) && this.#prefixes.some((prefix) => name.startsWith(prefix));
@@ -71,6 +75,15 @@ export class EndpointInterfaces {
     const link = this.#links.get(interfaceName);
     if (link === undefined) return `interface ${interfaceName} does not exist`;
     return link.up ? undefined : `interface ${interfaceName} is down`;
+  }
+
+  /** For status: "error" where nothing can become of it before somebody changes something. */
+  stateOf(key: string): "up" | "down" | "error" {
+    const endpoint = this.#endpoints.get(key);
+    if (endpoint === undefined) return "down";
+    if (this.winner(endpoint.interfaceName) !== endpoint) return "error";
+    const link = this.#links.get(endpoint.interfaceName);
+    return link?.up === true && link.running ? "up" : "down";
   }
 
   link(name: string): Link | undefined {

@@ -11,6 +11,7 @@ export class HostInterfaces {
   readonly #isWorkload: (name: string) => boolean;
   readonly #endpoints = new Map<string, HostEndpointEnforcement>();
   readonly #problems = new Map<string, string>();
+  readonly #names = new Map<string, string>();
   #changed = false;
 
   constructor(network: Pick<HostNetwork, "linkWithAddress">, isWorkload: (name: string) => boolean) {
@@ -37,11 +38,21 @@ export class HostInterfaces {
     return this.#problems.get(key);
   }
 
+  has(key: string): boolean {
+    return this.#endpoints.has(key);
+  }
+
+  /** The interface it is in force on, as of the last resolve(). */
+  interfaceOf(key: string): string | undefined {
+    return this.#names.get(key);
+  }
+
   /** By interface, "*" for all others; undefined when nothing can have changed since the last call. */
   resolve(): ReadonlyMap<string, HostEndpointEnforcement> | undefined {
     if (!this.#changed) return undefined;
     const resolved = new Map<string, HostEndpointEnforcement>();
     this.#problems.clear();
+    this.#names.clear();
     const byName = [...this.#endpoints.values()].sort((a, b) =>
       Buffer.compare(Buffer.from(a.name), Buffer.from(b.name)),
     );
@@ -52,7 +63,10 @@ export class HostInterfaces {
       else if (name !== "*" && this.#isWorkload(name))
         this.#problems.set(endpoint.key, `interface ${name} is a workload's`);
       else if (winner !== undefined) this.#problems.set(endpoint.key, `interface ${name} belongs to ${winner.key}`);
-      else resolved.set(name, endpoint);
+      else {
+        resolved.set(name, endpoint);
+        this.#names.set(endpoint.key, name);
+      }
     }
     this.#changed = false;
     return resolved;

@@ -3,6 +3,7 @@
  * A value that cannot be right stops the start with a clear error; only the poll time-out falls back, as it always did.
  */
 import { BadInput } from "../../base/errors.ts";
+import { parseGoDuration } from "../../base/go-duration.ts";
 import { parseMtu } from "./network-options.ts";
 
 const LABEL_WAIT_DEFAULT_MS = 5_000;
@@ -24,7 +25,7 @@ export function readDriverSettings(env: Readonly<Record<string, string | undefin
     scope: readScope(env.MARGAY_DOCKER_SCOPE),
     createProfiles: (env.CALICO_LIBNETWORK_CREATE_PROFILES ?? "").toLowerCase() !== "false",
     labelEndpoints: (env.CALICO_LIBNETWORK_LABEL_ENDPOINTS ?? "").toLowerCase() === "true",
-    labelWaitMs: parseGoDuration(env.CALICO_LIBNETWORK_LABEL_POLL_TIMEOUT) ?? LABEL_WAIT_DEFAULT_MS,
+    labelWaitMs: positive(parseGoDuration(env.CALICO_LIBNETWORK_LABEL_POLL_TIMEOUT)) ?? LABEL_WAIT_DEFAULT_MS,
     vethMtu: readMtu(env.CALICO_LIBNETWORK_VETH_MTU),
     interfacePrefix: readPrefix(env.CALICO_LIBNETWORK_IFPREFIX),
   };
@@ -51,12 +52,6 @@ function readPrefix(text: string | undefined): string {
   );
 }
 
-/** "5s", "1m30s", "500ms"; undefined when the text is no Go duration above zero. */
-export function parseGoDuration(text: string | undefined): number | undefined {
-  if (text === undefined || !/^(\d+(\.\d+)?(ms|s|m|h))+$/.test(text)) return undefined;
-  const unitMs: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 };
-  let totalMs = 0;
-  for (const [, amount, , unit] of text.matchAll(/(\d+(\.\d+)?)(ms|s|m|h)/g))
-    totalMs += Number(amount) * (unitMs[unit ?? ""] ?? 0);
-  return totalMs > 0 ? totalMs : undefined;
+function positive(ms: number | undefined): number | undefined {
+  return ms !== undefined && ms > 0 ? ms : undefined;
 }
