@@ -44,6 +44,7 @@ Usage: margay node [options]
   --pool-cidr=CIDR       the default pool of an empty cluster (default: CALICO_IPV4POOL_CIDR, 192.168.0.0/16)
   --no-default-pools     an empty cluster gets no pool (default: NO_DEFAULT_POOLS)
   --repair-after=TIME    how long a left-over must be one before it is removed, e.g. 60s
+  --migrate-policies     rename policies stored by Calico before 3.32 (default.NAME to NAME); older clients no longer find them
   --help                 this text
 
 Addresses are found as IP_AUTODETECTION_METHOD and IP6_AUTODETECTION_METHOD say (first-found, interface=, skip-interface=,
@@ -102,6 +103,7 @@ async function serve(settings: Settings, io: RoleIo): Promise<void> {
       }
     },
     localSettings: settings.felix.layers,
+    migratePolicies: settings.migratePolicies,
     apiSocketPath: join(runDir, "node.sock"),
     onSettings: ({ logLevel }) => {
       if (io.env.MARGAY_LOG === undefined) log.level = logLevelOf(logLevel) ?? log.level;
@@ -141,6 +143,7 @@ function parseSettings(argv: readonly string[], env: RoleIo["env"]) {
       "pool-cidr": { type: "string" },
       "no-default-pools": { type: "boolean" },
       "repair-after": { type: "string", default: "60s" },
+      "migrate-policies": { type: "boolean", default: false },
       help: { type: "boolean", short: "h", default: false },
     },
   });
@@ -166,6 +169,7 @@ function parseSettings(argv: readonly string[], env: RoleIo["env"]) {
       },
       env,
     ),
+    migratePolicies: values["migrate-policies"],
     logLevel: env.MARGAY_LOG ?? startUpLogLevel(env),
     endpoints: resolveEndpoints(values.store, named),
     runDir: values["run-dir"],

@@ -60,14 +60,16 @@ export interface StoredPolicy {
   readonly modRevision: number;
 }
 
-/** One policy: put `create` at the new key (it must not exist), then delete the old one (it must not have changed). */
+/** One policy: put `create` at the new key (it must not exist), and delete the old one (it must not have changed). */
 export interface PolicyMove {
   readonly kind: Kind;
   readonly from: string;
   readonly to: string;
-  /** Undefined: the new key holds it already; a former run was stopped between the steps. */
+  /** Undefined: the new key holds it already; somebody who goes step by step was stopped in between. */
   readonly create: string | undefined;
   readonly fromRevision: number;
+  /** Of the new key; 0: it must not exist. */
+  readonly toRevision: number;
 }
 
 export interface PolicyMigration {
@@ -76,10 +78,7 @@ export interface PolicyMigration {
   readonly left: readonly { readonly key: string; readonly reason: string }[];
 }
 
-/**
- * From `default.<name>` in tier default to `<name>`. Doing it twice, or stopping between the two steps of a move, is
- * safe: where both keys hold the same policy only the old one is removed by the next run.
- */
+/** From `default.<name>` in tier default to `<name>`. Where both keys hold the same policy only the old one is removed. */
 export function planPolicyMigration(stored: readonly StoredPolicy[]): PolicyMigration {
   const byKey = new Map(stored.map((one) => [one.key, one]));
   const moves: PolicyMove[] = [];
@@ -93,8 +92,9 @@ export function planPolicyMigration(stored: readonly StoredPolicy[]): PolicyMigr
     }
     const there = byKey.get(move.to);
     if (there === undefined) moves.push(move);
-    else if (sameSpec(there.value, value)) moves.push({ ...move, create: undefined });
-    else left.push({ key, reason: `${move.to} is another policy` });
+    else if (sameSpec(there.value, value)) {
+      moves.push({ ...move, create: undefined, toRevision: there.modRevision });
+    } else left.push({ key, reason: `${move.to} is another policy` });
   }
   return { moves, left };
 }
@@ -110,7 +110,7 @@ function moveOf(key: string, value: string, fromRevision: number): PolicyMove | 
     if (name === metadata.name) return "this is what its user called it";
     const to = resourceKey(namespace === undefined ? { kind, name } : { kind, name, namespace });
     const renamed = { ...resource, metadata: storedPolicyMetadata({ ...metadata, name }, "default") };
-    return { kind, from: key, to, create: encode(renamed), fromRevision };
+    return { kind, from: key, to, create: encode(renamed), fromRevision, toRevision: 0 };
   } catch (error) {
     if (error instanceof BadInput) return error.message;
     throw error;

@@ -31,6 +31,7 @@ import { NodeApi } from "./node-api.ts";
 import { NodeMetrics } from "./node-metrics.ts";
 import { NodeServers } from "./node-servers.ts";
 import { orAborted } from "./or-aborted.ts";
+import { migratePolicyNames } from "./policy-migration.ts";
 import type { HostSurroundings } from "./start-up/address-detection.ts";
 import type { StartUpSettings } from "./start-up/calico-environment.ts";
 import type { LocalHost } from "./start-up/local-host.ts";
@@ -50,6 +51,8 @@ export interface NodeAgentOptions {
   readonly localSettings: readonly FelixConfigurationSpec[];
   /** Unix socket of the node's own API. */
   readonly apiSocketPath: string;
+  /** Policies stored under the names of older releases get those of 3.32. */
+  readonly migratePolicies: boolean;
   /** The cluster has been reached, and this host's Node is in it. */
   readonly onInitialized: () => void;
   /** Told once what the datastore says is known, and after each change. */
@@ -290,7 +293,24 @@ export class NodeAgent implements AsyncDisposable {
         await backoff.wait(signal);
       }
     }
+    if (this.#options.migratePolicies) this.#scope.run("policy names", (stop) => this.#migratePolicies(stop));
     await this.#ownNode.run(signal);
+  }
+
+  async #migratePolicies(signal: AbortSignal): Promise<void> {
+    const { store, clock, log } = this.#options;
+    const backoff = new Backoff({ clock, ...INITIALIZATION_RETRY });
+    for (;;) {
+      try {
+        const { renamed, left } = await migratePolicyNames(store, signal);
+        log.info({ event: "policies_renamed", renamed, left });
+        return;
+      } catch (error) {
+        signal.throwIfAborted();
+        log.warn({ event: "policies_not_renamed", error: describeError(error) });
+        await backoff.wait(signal);
+      }
+    }
   }
 }
 
