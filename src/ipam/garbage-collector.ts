@@ -5,7 +5,7 @@
  * address that an endpoint claims stays.
  */
 
-import { type IpAddress, ipFamily, networkAddress } from "../base/addresses.ts";
+import type { IpAddress } from "../base/addresses.ts";
 import type { Clock } from "../base/clock.ts";
 import { BadInput, OperationError, unreachable } from "../base/errors.ts";
 import { type Allocation, decodeHandle, type HandleCounts } from "../model/ipam-documents.ts";
@@ -17,8 +17,8 @@ import {
   parseHandleKey,
   parseResourceKey,
 } from "../model/keys.ts";
-import { decodeWorkloadEndpoint, networksOf } from "../model/workload-endpoint.ts";
 import type { KeyValue, Store } from "../store/store.ts";
+import { claimsOf } from "./endpoint-claims.ts";
 import {
   type GarbageAddress,
   type GarbageTimes,
@@ -132,25 +132,8 @@ export class GarbageCollector {
   }
 
   async #claimedByEndpoints(signal: AbortSignal): Promise<(address: IpAddress) => boolean> {
-    const { kvs } = await this.#options.store.list(kindPrefix("WorkloadEndpoint"), { signal });
-    const claimed = new Set<IpAddress>();
-    const unreadable: string[] = [];
-    for (const { key, value } of kvs) {
-      try {
-        for (const cidr of networksOf(decodeWorkloadEndpoint(value, key), key)) claimed.add(networkAddress(cidr));
-      } catch (error) {
-        if (!(error instanceof BadInput)) throw error;
-        unreadable.push(value);
-      }
-    }
-    return (address) => claimed.has(address) || unreadable.some((text) => mayMean(text, address));
+    return claimsOf((await this.#options.store.list(kindPrefix("WorkloadEndpoint"), { signal })).kvs);
   }
-}
-
-/** An endpoint nobody can read may still be somebody's: it is enough that it has something like the address in it. */
-function mayMean(text: string, address: IpAddress): boolean {
-  // An IPv6 address can be written in many ways.
-  return ipFamily(address) === 6 ? /[\da-f]{0,4}:[\da-f:]*:/i.test(text) : text.includes(address);
 }
 
 function readHandle({

@@ -45,6 +45,8 @@ export interface AffinityScope {
   /** Leaves blocks with addresses in use to their owner. */
   readonly emptyOnly?: boolean;
   readonly family?: 4 | 6;
+  /** Comparisons of the caller in each transaction; one that fails refuses with IPAM_PRECONDITION_FAILED. */
+  readonly require?: readonly Compare[];
 }
 
 export interface AffinitiesReleased {

@@ -230,14 +230,14 @@ export class Ipam {
 
   /** Gives back blocks: of a host that leaves, of a pool that goes, of a range. What is in use stays without owner. */
   async releaseAffinities(scope: AffinityScope): Promise<AffinitiesReleased> {
-    const { within, emptyOnly = false, family } = scope;
+    const { within, emptyOnly = false, family, require = [] } = scope;
     const owned = (await this.#affinities(scope.host)).filter(
       ({ cidr }) =>
         (within === undefined || cidrCovers(within, cidr)) && (family === undefined || ipFamily(cidr) === family),
     );
     const done = await Promise.all(
       owned.map(({ host, cidr }) =>
-        this.#submit({}, [blockKey(cidr), affinityKey(host, cidr)], [], (draft) =>
+        this.#submit({ require }, [blockKey(cidr), affinityKey(host, cidr)], [], (draft) =>
           planReleaseAffinity(draft, host, cidr, { emptyOnly }),
         ),
       ),

@@ -21,7 +21,7 @@ test("a count that belongs to no address is taken away after the grace period, s
     await using store = await openSqliteStore({ path: ":memory:", clock });
     await using api = NodeApi.listen(socket);
     const host = { name: "host1", address: parseIpAddress("172.31.0.11") };
-    const agent = { host, api, metrics: new NodeMetrics() };
+    const agent = { host, api, metrics: new NodeMetrics(), view: { locked: false } };
     await store.put(handleKey("left"), '{"block":{"10.0.0.0/26":2},"deleted":false}');
     const status = async () => {
       const answer = await fetch("http://node/v1/status", { unix: socket });

@@ -1,7 +1,8 @@
 /**
  * Keeps the cluster's address plan in order beside the host agent: counts of handles that other clients' crashes left wrong,
- * and affinities of hosts that have no Node any more and whose blocks are empty (ipam/garbage.ts). Addresses are not freed
- * here: those who make endpoints know what lives. Every host does it, seldom; who comes second finds nothing to do.
+ * affinities of hosts that have no Node any more and whose blocks are empty (ipam/garbage.ts), and all that hosts leave that
+ * were removed (removed-hosts.ts). Addresses of this host are not freed here: those who make endpoints know what lives. Every
+ * host does it, seldom; who comes second finds nothing to do. While the datastore is locked nobody does.
  */
 import { Counter } from "prom-client";
 import type { Clock } from "../base/clock.ts";
@@ -13,9 +14,13 @@ import { GarbageCollector } from "../ipam/garbage-collector.ts";
 import { Ipam } from "../ipam/ipam.ts";
 import type { Store } from "../store/store.ts";
 import type { NodeAgent } from "./agent.ts";
+import { RemovedHosts } from "./removed-hosts.ts";
 
 export interface AddressUpkeepOptions {
-  readonly agent: Pick<NodeAgent, "api" | "metrics"> & { readonly host: { readonly name: string } };
+  readonly agent: Pick<NodeAgent, "api" | "metrics"> & {
+    readonly host: { readonly name: string };
+    readonly view: { readonly locked: boolean };
+  };
   readonly store: Store;
   /** How long something must have been wrong. */
   readonly graceMs: number;
@@ -34,13 +39,25 @@ export class AddressUpkeep implements AsyncDisposable {
   static start({ agent, store, graceMs, clock, log }: AddressUpkeepOptions): AddressUpkeep {
     const repaired = new Counter({
       name: "margay_ipam_repairs_total",
-      help: "What had to be put right in the address plan: counts of handles, affinities of removed hosts",
+      help: "What had to be put right in the address plan: counts of handles, what removed hosts left",
       labelNames: ["kind"],
       registers: [agent.metrics.registry],
     });
+    const ipam = new Ipam({ store, clock });
+    const removed = new RemovedHosts({
+      store,
+      ipam,
+      host: agent.host.name,
+      graceMs: everyGraces * graceMs,
+      clock,
+      onRemoved: (host) => {
+        log.warn({ event: "removed_host_cleared", host });
+        repaired.inc({ kind: "removed-host" });
+      },
+    });
     const garbage = new GarbageCollector({
       store,
-      ipam: new Ipam({ store, clock }),
+      ipam,
       host: agent.host.name,
       graceMs,
       clock,
@@ -54,11 +71,16 @@ export class AddressUpkeep implements AsyncDisposable {
       name: "address-upkeep",
       clock,
       log,
-      pass: (signal) => garbage.upkeep(signal),
+      pass: async (signal) => {
+        if (agent.view.locked) return;
+        await removed.pass(signal);
+        await garbage.upkeep(signal);
+      },
       resyncEveryMs: Math.max(1_000, everyGraces * graceMs),
     });
     agent.api.addStatus("ipam", () => ({
       waiting: garbage.waiting,
+      removedHosts: removed.waiting,
       lastError: loop.lastError === undefined ? null : describeError(loop.lastError),
     }));
     const upkeep = new AddressUpkeep();
