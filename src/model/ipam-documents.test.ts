@@ -18,7 +18,7 @@ const old =
   '"attributes":[{"handle_id":null,"secondary":null},{"handle_id":"h\\rx","secondary":{"node":"n2"}}],' +
   '"sequenceNumber":1780308090123456791,"sequenceNumberForAllocation":{"0":1780308090123456789},"deleted":false,"hostAffinity":"n1"}';
 
-test("19 digit sequence numbers survive a read and a write", () => {
+test("64: 19 digit sequence numbers survive a read and a write", () => {
   const copy = encodeBlock(decodeBlock(old));
   expect(copy).toContain('"sequenceNumber":1780308090123456791');
   expect(copy).toContain('"0":1780308090123456789');
@@ -52,7 +52,7 @@ test("a block that cannot be right is refused", () => {
   expect(() => decodeBlock(old.replace("[0,null,1,null]", "[0,null,2,null]"))).toThrow("attribute 2 does not exist");
 });
 
-test("small documents keep upstream's meaning of what is absent", () => {
+test("64: small documents keep upstream's meaning of what is absent", () => {
   expect(decodeAffinity("")).toBe("confirmed");
   expect(decodeAffinity('{"state":"pending","deleted":"false"}')).toBe("pending");
   expect(decodeIpamConfig("{}").autoAllocateBlocks).toBe(false);

@@ -24,7 +24,7 @@ const wep = (spec: Spec, metadata: Spec = {}) => {
 };
 const namespaced = { namespace: "default" };
 
-const refused: readonly [document: unknown, problem: string][] = [
+const refused: readonly [document: unknown, problem: string, number?: string][] = [
   [{ ...resource("Nonsense", {}) }, "unknown resource type (Kind) and/or version (v)"],
   [{ ...resource("Node", {}), apiVersion: "v1" }, "unknown resource type"],
   // Names, labels, annotations (8.1, 8.2)
@@ -34,8 +34,12 @@ const refused: readonly [document: unknown, problem: string][] = [
   [resource("Tier", {}, { name: "a".repeat(64) }), "name is too long by 1 bytes"],
   [resource("GlobalNetworkPolicy", {}, { name: "a.b.c" }), "name must consist of"],
   [resource("NetworkPolicy", {}, { name: "knp.other.a.b", ...namespaced }), "name must consist of"],
-  [resource("NetworkPolicy", {}), "namespace is not specified on namespaced resource"],
-  [resource("ClusterInformation", {}), 'Cannot create a Cluster Information resource with a name other than "default"'],
+  [resource("NetworkPolicy", {}), "namespace is not specified on namespaced resource", "7"],
+  [
+    resource("ClusterInformation", {}),
+    'Cannot create a Cluster Information resource with a name other than "default"',
+    "20",
+  ],
   [resource("IPAMConfiguration", {}), 'Cannot create an IPAMConfiguration resource with a name other than "default"'],
   [resource("Node", {}, { labels: { "-x": "" } }), "invalid label key"],
   [resource("Node", {}, { labels: { x: "a b" } }), "invalid value"],
@@ -54,13 +58,15 @@ const refused: readonly [document: unknown, problem: string][] = [
   [
     wep({}, { name: "foo" }),
     "does not match the primary identifiers assigned in the Spec: expected name n1-cni-abc-eth0",
+    "22",
   ],
-  [wep({ endpoint: "" }), "field should be assigned"],
-  [wep({ orchestrator: "foo", workload: "-x" }), "field must not begin with a '-'"],
-  [wep({ ipNetworks: ["10.0.0.0/24"] }), "IP network contains multiple addresses"],
+  [wep({ endpoint: "" }), "field should be assigned", "23"],
+  [wep({ orchestrator: "foo", workload: "-x" }), "field must not begin with a '-'", "23"],
+  [wep({ ipNetworks: ["10.0.0.0/24"] }), "IP network contains multiple addresses", "26"],
   [
     wep({ ipNetworks: ["10.0.0.1/32"], ipNATs: [{ internalIP: "10.0.0.2", externalIP: "192.0.2.1" }] }),
     "NAT is not in the endpoint networks",
+    "26",
   ],
   [
     wep({ ipNetworks: ["10.0.0.1/32"], ipNATs: [{ internalIP: "10.0.0.1", externalIP: "fd00::1" }] }),
@@ -75,22 +81,25 @@ const refused: readonly [document: unknown, problem: string][] = [
   [wep({ ports: [{ name: "http", protocol: "TCP", port: 0 }] }), "port number must be between 1 and 65535"],
   [wep({ ports: [{ name: "a--b", protocol: "TCP", port: 1 }] }), "port name"],
   // HostEndpoint (2.3)
-  [resource("HostEndpoint", { interfaceName: "eth0" }), "no node has been specified"],
-  [resource("HostEndpoint", { node: "n1" }), "no interface or expected IPs have been specified"],
+  [resource("HostEndpoint", { interfaceName: "eth0" }), "no node has been specified", "28"],
+  [resource("HostEndpoint", { node: "n1" }), "no interface or expected IPs have been specified", "28"],
   [resource("HostEndpoint", { node: "n1", interfaceName: "eth0/1" }), "Tag: interface"],
   [resource("HostEndpoint", { node: "n1", expectedIPs: ["10.0.0.0/8"] }), "is not an address"],
   // Policies (2.5)
   [
     policy({ preDNAT: true, doNotTrack: true, applyOnForward: true }),
     "PreDNAT and DoNotTrack cannot both be true, for a given PolicySpec",
+    "33",
   ],
   [
     policy({ preDNAT: true, applyOnForward: true, egress: [{ action: "Deny" }] }),
     "PreDNAT PolicySpec cannot have any Egress rules",
+    "33",
   ],
   [
     policy({ doNotTrack: true }),
     "ApplyOnForward must be true if either PreDNAT or DoNotTrack is true, for a given PolicySpec",
+    "33",
   ],
   [policy({ types: ["Ingress", "Ingress"] }), "'Ingress' type specified more than once"],
   [policy({ selector: "global()" }), "global() can only be used in an EntityRule namespaceSelector"],
@@ -100,15 +109,17 @@ const refused: readonly [document: unknown, problem: string][] = [
   [
     resource("StagedGlobalNetworkPolicy", { stagedAction: "Delete", selector: "all()" }),
     "must be zeroed with stagedAction 'Delete'",
+    "34",
   ],
   [resource("Tier", { order: 5 }, { name: "default" }), "are fixed"],
   [resource("Tier", { defaultAction: "Allow" }), "not an action of a tier"],
   // Rules (3.1 to 3.4)
-  [rule({ source: { nets: ["10.0.0.1"] } }), "invalid CIDR"],
-  [rule({ source: { nets: ["10.0.0.1/24"] } }), "not strictly masked"],
+  [rule({ source: { nets: ["10.0.0.1"] } }), "invalid CIDR", "35"],
+  [rule({ source: { nets: ["10.0.0.1/24"] } }), "not strictly masked", "35"],
   [
     rule({ source: { nets: ["10.0.0.0/24"] }, destination: { nets: ["fd00::/8"] } }),
     "rule contains both IPv4 and IPv6 CIDRs",
+    "35",
   ],
   [rule({ ipVersion: 6, source: { nets: ["10.0.0.0/24"] } }), "rule IP version doesn't match CIDR version"],
   [
@@ -118,6 +129,7 @@ const refused: readonly [document: unknown, problem: string][] = [
   [
     rule({ destination: { ports: [80] } }),
     "rules with numeric port or port range must set protocol to TCP or UDP or SCTP",
+    "36",
   ],
   [
     rule({ protocol: "ICMP", destination: { ports: [80] } }),
@@ -126,12 +138,13 @@ const refused: readonly [document: unknown, problem: string][] = [
   [
     rule({ protocol: "TCP", destination: { ports: [0] } }),
     "port range invalid, port number must be between 1 and 65535",
+    "36",
   ],
-  [rule({ protocol: "TCP", destination: { ports: ["90:80"] } }), "port range invalid"],
-  [rule({ protocol: "tcp" }), "protocol name invalid"],
-  [rule({ protocol: 0 }), "protocol number invalid"],
-  [rule({ icmp: { type: 8 } }), "rules that specify ICMP fields must set protocol to ICMP"],
-  [rule({ protocol: "ICMP", icmp: { code: 0 } }), "ICMP code specified without an ICMP type"],
+  [rule({ protocol: "TCP", destination: { ports: ["90:80"] } }), "port range invalid", "36"],
+  [rule({ protocol: "tcp" }), "protocol name invalid", "37"],
+  [rule({ protocol: 0 }), "protocol number invalid", "37"],
+  [rule({ icmp: { type: 8 } }), "rules that specify ICMP fields must set protocol to ICMP", "37"],
+  [rule({ protocol: "ICMP", icmp: { code: 0 } }), "ICMP code specified without an ICMP type", "37"],
   [rule({ protocol: "ICMP", ipVersion: 6 }), "must set ipversion to '4' with protocol icmp"],
   [rule({ protocol: "ICMPv6", ipVersion: 4 }), "must set ipversion to '6' with protocol icmpv6"],
   [rule({ action: "Deny", http: {} }), "only valid for Allow rules"],
@@ -154,17 +167,18 @@ const refused: readonly [document: unknown, problem: string][] = [
   // IPPool (2.8)
   [pool({ cidr: "" }), "IPPool CIDR must be specified"],
   [pool({ cidr: "10.0.0.1" }), "IPPool CIDR must be a valid subnet"],
-  [pool({ cidr: "10.0.0.1/16" }), "IPPool CIDR is not strictly masked"],
-  [pool({ cidr: "169.254.1.0/24" }), "IPPool CIDR overlaps with IPv4 Link Local range 169.254.0.0/16"],
+  [pool({ cidr: "10.0.0.1/16" }), "IPPool CIDR is not strictly masked", "66"],
+  [pool({ cidr: "169.254.1.0/24" }), "IPPool CIDR overlaps with IPv4 Link Local range 169.254.0.0/16", "66"],
   [pool({ cidr: "fe80::/64" }), "IPPool CIDR overlaps with IPv6 Link Local range fe80::/10"],
   [
     pool({ cidr: "10.0.0.0/27" }),
     "IP pool size is too small for use with Calico IPAM. It must be equal to or greater than the block size.",
+    "66",
   ],
-  [pool({ blockSize: 19 }), "IPv4 block size must be between 20 and 32"],
+  [pool({ blockSize: 19 }), "IPv4 block size must be between 20 and 32", "66"],
   [pool({ cidr: "fd00::/64", blockSize: 64 }), "IPv6 block size must be between 116 and 128"],
-  [pool({ ipipMode: "Always", vxlanMode: "Always" }), "Cannot enable both VXLAN and IPIP on the same IPPool"],
-  [pool({ cidr: "fd00::/64", ipipMode: "Always" }), "IPIP is not supported on an IPv6 IP pool"],
+  [pool({ ipipMode: "Always", vxlanMode: "Always" }), "Cannot enable both VXLAN and IPIP on the same IPPool", "66"],
+  [pool({ cidr: "fd00::/64", ipipMode: "Always" }), "IPIP is not supported on an IPv6 IP pool", "66"],
   [pool({ allowedUses: ["LoadBalancer", "Workload"] }), "cannot be combined"],
   // BGP kinds and the rest (2.10 to 2.12)
   [resource("BGPConfiguration", { asNumber: 64512 }), "Cannot set ASNumber on a non default BGP Configuration."],
@@ -195,16 +209,21 @@ const refused: readonly [document: unknown, problem: string][] = [
   [resource("CalicoNodeStatus", { node: "n1", classes: ["BGP"], updatePeriodSeconds: 86401 }), ""],
   [resource("FelixConfiguration", { defaultEndpointToHostAction: "drop" }), ""],
 ];
-for (const [document, problem] of refused) {
-  test(`refused: ${problem} ${JSON.stringify((document as { spec: unknown }).spec).slice(0, 90)}`, () => {
+const numbered = (number: string | undefined) => (number === undefined ? "" : `${number}: `);
+for (const [document, problem, number] of refused) {
+  test(`${numbered(number)}refused: ${problem} ${JSON.stringify((document as { spec: unknown }).spec).slice(0, 90)}`, () => {
     expect(() => preparedResource(document)).toThrow(BadInput);
     expect(() => preparedResource(document)).toThrow(problem);
   });
 }
 
-const written: readonly [document: unknown, spec: Spec][] = [
-  [policy({}), { tier: "default", types: ["Ingress"] }],
-  [policy({ egress: [{ action: "Allow" }] }), { tier: "default", egress: [{ action: "Allow" }], types: ["Egress"] }],
+const written: readonly [document: unknown, spec: Spec, number?: string][] = [
+  [policy({}), { tier: "default", types: ["Ingress"] }, "29"],
+  [
+    policy({ egress: [{ action: "Allow" }] }),
+    { tier: "default", egress: [{ action: "Allow" }], types: ["Egress"] },
+    "29",
+  ],
   [
     policy({
       ingress: [{ action: "Allow", protocol: "6", destination: { ports: ["80", "80:80", "80:90", "http"] } }],
@@ -216,6 +235,7 @@ const written: readonly [document: unknown, spec: Spec][] = [
       egress: [{ action: "Pass" }],
       types: ["Ingress", "Egress"],
     },
+    "36, 37",
   ],
   [
     resource("StagedNetworkPolicy", { stagedAction: "Delete" }, namespaced),
@@ -237,6 +257,7 @@ const written: readonly [document: unknown, spec: Spec][] = [
       allowedUses: ["Workload", "Tunnel"],
       assignmentMode: "Automatic",
     },
+    "67",
   ],
   [resource("Node", { bgp: { asNumber: "1.2" } }), { bgp: { asNumber: 65538 } }],
   [resource("BGPPeer", { peerIP: "[fd00::1]:179", asNumber: 65001 }), { peerIP: "[fd00::1]:179", asNumber: 65001 }],
@@ -254,15 +275,15 @@ const written: readonly [document: unknown, spec: Spec][] = [
     { tier: "default", types: ["Egress"] },
   ],
 ];
-for (const [document, spec] of written) {
-  test(`written: ${JSON.stringify(spec).slice(0, 100)}`, () => {
+for (const [document, spec, number] of written) {
+  test(`${numbered(number)}written: ${JSON.stringify(spec).slice(0, 100)}`, () => {
     expect(preparedResource(document).spec).toEqual(spec);
     // What was written is what would be written again.
     expect(preparedResource(preparedResource(document))).toEqual(preparedResource(document));
   });
 }
 
-test("an endpoint gets the name its identity demands, and the labels nobody can forge", () => {
+test("22, 25: an endpoint gets the name its identity demands, and the labels nobody can forge", () => {
   const { metadata } = preparedResource(wep({}, { labels: { "projectcalico.org/namespace": "other", app: "web" } }));
   expect(metadata.name).toBe("n1-cni-abc-eth0");
   expect(metadata.labels).toEqual({
@@ -285,7 +306,7 @@ test("a refusal names field and value as calicoctl does", () => {
   expect(fieldErrorText(name, policy({ tier: "x.y" }))).toBe("error with field spec.tier = 'x.y' (why)");
 });
 
-test("of an existing pool neither range nor block size change, and a new one shares no address with another", () => {
+test("66: of an existing pool neither range nor block size change, and a new one shares no address with another", () => {
   const read = (document: unknown): IpPool => check(IpPoolSchema, document);
   const before = read(pool({}));
   expect(() => checkIpPoolChange(before, read(pool({ cidr: "10.0.0.0/17" })))).toThrow(

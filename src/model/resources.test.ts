@@ -75,7 +75,7 @@ test("an endpoint name needs all of its segments, none with a dash at an end", (
   expect(parseWorkloadEndpointName("a-b-c")).toBeUndefined();
 });
 
-test("unknown fields survive a read and a write; resourceVersion does not", () => {
+test("1, 9: unknown fields survive a read and a write; resourceVersion does not", () => {
   const text =
     '{"kind":"Profile","apiVersion":"projectcalico.org/v3","metadata":{"name":"p","resourceVersion":"7","x":1},' +
     '"spec":{"ingress":null,"y":{"z":2}},"w":3}';
@@ -185,7 +185,7 @@ test("a host is reached at its BGP address, else at an internal, else an externa
   expect(hostAddress({ ...node, spec: { addresses } }, 4)).toBe(parseIpAddress("10.0.0.1"));
 });
 
-test("initialising twice merges the types and changes nothing else", () => {
+test("16, 17: initialising twice merges the types and changes nothing else", () => {
   const store = new Map<string, string>();
   let ids = 0;
   const run = (clusterType: string) => {
@@ -205,7 +205,7 @@ test("initialising twice merges the types and changes nothing else", () => {
   expect(information.spec).toEqual({ clusterGUID: guid, clusterType: "a,b", datastoreReady: true });
 });
 
-test("initialising leaves a locked datastore locked", () => {
+test("18: initialising leaves a locked datastore locked", () => {
   const store = new Map([
     [
       clusterInformationKey,

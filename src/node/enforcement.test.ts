@@ -115,7 +115,7 @@ test("nothing may be swept before everything was told", async () => {
   expect(all.enforcement.status()).toMatchObject({ datastore: "in-sync", lastError: null });
 });
 
-test("18: while the datastore is locked what is enforced stays, and whoever waits is told why", async () => {
+test("datastore 18: while the datastore is locked what is enforced stays, and whoever waits is told why", async () => {
   await using all = await fixture({ "/calico/a": "1" });
   await eventually("applied", () => all.dataplane.applied.size === 1);
   await all.store.put("/calico/lock", "x");
@@ -130,7 +130,7 @@ test("18: while the datastore is locked what is enforced stays, and whoever wait
   expect([...all.dataplane.applied.keys()].sort()).toEqual(["/calico/a", "/calico/b", KEY]);
 });
 
-test("18: a node that starts with a locked datastore leaves the kernel as the one before it had it", async () => {
+test("datastore 18: a node that starts with a locked datastore leaves the kernel as the one before it had it", async () => {
   await using all = await fixture({ "/calico/a": "1", "/calico/lock": "x" });
   await eventually("said", () => all.health.summary().table.includes("locked"));
   expect(all.dataplane.applied.size).toBe(0);

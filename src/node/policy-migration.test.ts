@@ -78,7 +78,7 @@ const migrated = [
   "stagedglobalnetworkpolicies/trial",
 ];
 
-test("30, 31: policies get the names their users gave them; what cannot be is left, with the reason", async () => {
+test("datastore 30, 31: policies get the names their users gave them; what cannot be is left, with the reason", async () => {
   await using store = await filled();
   const { renamed, left } = await migratePolicyNames(store, signal);
   expect(await names(store)).toEqual(migrated);

@@ -97,7 +97,7 @@ async function expectCleared(all: Plan, kept: readonly string[]): Promise<void> 
   expect(handles).toEqual(["borrowed", "db", "moved"]);
 }
 
-test("65: all that a removed host has left is given back after the grace period, and nothing else", async () => {
+test("datastore 65: all that a removed host has left is given back after the grace period, and nothing else", async () => {
   const { all, kept } = await cluster();
   await using _ = all;
   const { pass, removed, hosts } = clearing(all);
@@ -120,7 +120,7 @@ test("65: all that a removed host has left is given back after the grace period,
   expect(hosts.waiting).toEqual([]);
 });
 
-describe("65: a host is not taken for removed", () => {
+describe("datastore 65: a host is not taken for removed", () => {
   const cases: readonly [name: string, prepare: (all: Plan) => Promise<unknown>][] = [
     ["that has its Node", async () => {}],
     [
@@ -173,7 +173,7 @@ describe("65: a host is not taken for removed", () => {
   });
 });
 
-test("65: a Node seen and then gone is enough where nothing else tells of the host", async () => {
+test("datastore 65: a Node seen and then gone is enough where nothing else tells of the host", async () => {
   const { all, kept } = await cluster();
   await using _ = all;
   await all.store.delete(resourceKey({ kind: "FelixConfiguration", name: "node.h2" }));
@@ -187,7 +187,7 @@ test("65: a Node seen and then gone is enough where nothing else tells of the ho
 });
 
 for (const when of ["before", "after"] as const) {
-  test(`65: killed ${when} any of its writes, the next one does the rest, and no live address is ever free`, async () => {
+  test(`datastore 65: killed ${when} any of its writes, the next one does the rest, and no live address is ever free`, async () => {
     let writes = 1;
     for (let at = 1; at <= writes; at++) {
       const { all, kept } = await cluster();
@@ -221,7 +221,7 @@ for (const when of ["before", "after"] as const) {
   });
 }
 
-test("65: several hosts at once, in many orders of their requests", async () => {
+test("datastore 65: several hosts at once, in many orders of their requests", async () => {
   for (let seed = 0; seed < 12; seed++) {
     const { all, kept } = await cluster();
     await using _ = all;
@@ -242,7 +242,7 @@ test("65: several hosts at once, in many orders of their requests", async () => 
   }
 });
 
-test("65: a host that comes back meanwhile loses nothing from then on", async () => {
+test("datastore 65: a host that comes back meanwhile loses nothing from then on", async () => {
   let writes = 1;
   for (let at = 1; at <= writes; at++) {
     const { all } = await cluster();

@@ -21,7 +21,7 @@ const ids: readonly [selector: string, id: string][] = [
   ["projectcalico.org/namespace == 'default'", "s:4g010_DunYvItGg3dv2MxnaJYxWEVRwn0exiaA"],
 ];
 for (const [selector, id] of ids) {
-  test(`the id of ${selector || "(blank)"} is Felix' own`, () => {
+  test(`38: the id of ${selector || "(blank)"} is Felix' own`, () => {
     expect(felixSetId(parseSelector(selector))).toBe(id);
     expect(setIdOf(parseSelector(selector))).toMatch(/^[a-z][A-Za-z0-9_-]{30,60}$/);
   });
@@ -57,7 +57,7 @@ for (const [side, namespace, positive, negative] of sides) {
   });
 }
 
-test("a policy is for its namespace, for namespaces it selects, or for all", () => {
+test("40: a policy is for its namespace, for namespaces it selects, or for all", () => {
   expect(normalForm(policySelector({}, undefined))).toBe("all()");
   expect(normalForm(policySelector({ selector: "has(a)" }, "ns"))).toBe(
     '(projectcalico.org/namespace == "ns" && has(a))',

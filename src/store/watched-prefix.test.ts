@@ -108,7 +108,7 @@ test("what is there is told, then that it is all, then each change", async () =>
 });
 
 for (const code of ["STORE_COMPACTED", "STORE_UNAVAILABLE"]) {
-  test(`after ${code} only what differs is told, however much happened meanwhile`, async () => {
+  test(`12: after ${code} only what differs is told, however much happened meanwhile`, async () => {
     await using it = await setUp();
     for (const name of ["same", "changed", "deleted", "remade"]) await it.store.put(`/a/${name}`, "1");
     const running = it.start();
@@ -133,7 +133,7 @@ for (const code of ["STORE_COMPACTED", "STORE_UNAVAILABLE"]) {
   });
 }
 
-test("a watch that lags behind a compaction starts over by itself", async () => {
+test("12: a watch that lags behind a compaction starts over by itself", async () => {
   await using it = await setUp();
   const running = it.start();
   expect(await it.news()).toEqual(["in-sync"]);

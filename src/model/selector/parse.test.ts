@@ -36,7 +36,7 @@ const normalForms: readonly [text: string, normal: string][] = [
   ["a in {'\u{1F600}', '\uFFFD'}", 'a in {"\uFFFD", "\u{1F600}"}'],
 ];
 for (const [text, normal] of normalForms) {
-  test(`normal form of ${JSON.stringify(text)} is ${normal}`, () => {
+  test(`38: normal form of ${JSON.stringify(text)} is ${normal}`, () => {
     expect(normalForm(parseSelector(text))).toBe(normal);
     expect(normalForm(parseSelector(normal))).toBe(normal);
   });
@@ -54,7 +54,7 @@ const refused: readonly string[] = [
   `${"!(".repeat(1_000)}has(a)${")".repeat(1_000)}`,
 ];
 for (const text of refused) {
-  test(`refused: ${text.slice(0, 40)}`, () => {
+  test(`38: refused: ${text.slice(0, 40)}`, () => {
     expect(() => parseSelector(text, "spec.selector")).toThrow(BadInput);
   });
 }
@@ -84,7 +84,7 @@ const verdicts: readonly [selector: string, labels: Record<string, string>, matc
   ["", {}, true],
 ];
 for (const [selector, labels, matched] of verdicts) {
-  test(`${selector || "(blank)"} ${matched ? "matches" : "does not match"} ${JSON.stringify(labels)}`, () => {
+  test(`39: ${selector || "(blank)"} ${matched ? "matches" : "does not match"} ${JSON.stringify(labels)}`, () => {
     expect(matches(parseSelector(selector), new Map(Object.entries(labels)))).toBe(matched);
   });
 }

@@ -100,7 +100,7 @@ describe("the process", () => {
     return kv && { ...JSON.parse(kv.value), leased: kv.leaseId !== "0" };
   };
 
-  test("13: tells after 10 s and then each interval that it lives, leased and for good", async () => {
+  test("datastore 13: tells after 10 s and then each interval that it lives, leased and for good", async () => {
     const clock = new TestClock(Date.parse("2026-06-01T10:00:00Z"));
     await using store = await openStore(clock);
     const settings = { now: agentSettings({}) };
@@ -123,7 +123,7 @@ describe("the process", () => {
     expect(await at(store, "last_reported_status")).toMatchObject({ uptime: 40 });
   });
 
-  test("13: who stops reporting without a word is gone after the lease, and was there once", async () => {
+  test("datastore 13: who stops reporting without a word is gone after the lease, and was there once", async () => {
     const clock = new TestClock();
     await using store = await openStore(clock);
     const settings = { now: agentSettings({ reportingInterval: "600s", reportingTTL: "90s" }) };
