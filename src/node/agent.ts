@@ -209,8 +209,7 @@ export class NodeAgent implements AsyncDisposable {
     this.known.seen(key, value);
     this.#ownNode.seen(key, value !== undefined);
     this.#status.update(key, value);
-    const kind = this.#counts.update(key, value !== undefined, known);
-    if (kind !== undefined) this.metrics.updates.inc({ type: kind });
+    this.#counts.update(key, value !== undefined, known);
     this.#changes += 1;
   }
 

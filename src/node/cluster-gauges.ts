@@ -48,6 +48,16 @@ export function registerGauges(registry: Registry, { host, cluster, local, datap
       },
     });
   }
+  new Counter({
+    name: "felix_calc_graph_updates_processed",
+    help: "Changes of the datastore by kind",
+    labelNames: ["type"],
+    registers: [registry],
+    collect() {
+      this.reset();
+      for (const [type, count] of cluster.changes) this.inc({ type }, count);
+    },
+  });
   const own = new Gauge({ name: "felix_host", help: "1 for this host", labelNames: ["host"], registers: [registry] });
   own.set({ host }, 1);
 }

@@ -30,12 +30,6 @@ export class NodeMetrics {
     registers: [this.registry],
     ...summary,
   });
-  readonly updates = new Counter({
-    name: "felix_calc_graph_updates_processed",
-    help: "Changes of the datastore by kind",
-    labelNames: ["type"],
-    registers: [this.registry],
-  });
   readonly resyncsStarted = new Counter({
     name: "felix_resyncs_started",
     help: "How often the datastore had to be read from the start",
