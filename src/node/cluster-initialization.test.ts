@@ -134,6 +134,12 @@ describe("an empty store", () => {
 describe("the Node", () => {
   const addresses: readonly [name: string, start: Omit<Start, "host">, stored: object | undefined, bgp: object][] = [
     ["an address alone has its interface's prefix length", { options: { ip: "10.0.0.11" } }, undefined, ipv4(24)],
+    [
+      "of an interface that is away the Node knows it",
+      { options: { ip: "10.9.9.9" } },
+      { ipv4Address: "10.9.9.9/20" },
+      { ipv4Address: "10.9.9.9/20" },
+    ],
     ["a given prefix length counts", { options: { ip: "10.0.0.11/16" } }, undefined, ipv4(16)],
     ["IP counts where no option is given", { env: { IP: "10.0.0.11" } }, undefined, ipv4(24)],
     ["IP=autodetect finds it", { env: { IP: "autodetect" } }, { ipv4Address: "10.9.9.9/24" }, ipv4(24)],

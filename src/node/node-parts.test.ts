@@ -8,7 +8,7 @@ import { RevisionWaiters } from "./revision-waiters.ts";
 const { signal } = new AbortController();
 
 describe("health", () => {
-  test("a node is ready when all its parts are, and says which one is not", () => {
+  test("56: a node is ready when all its parts are, and says which one is not", () => {
     const board = new HealthBoard(new TestClock());
     board.register("Datastore", { detail: "waiting" });
     board.register("Dataplane", { detail: "applied" });
@@ -23,7 +23,7 @@ describe("health", () => {
     expect(board.summary()).toMatchObject({ live: true, ready: true });
   });
 
-  test("a part that stops reporting is not live", async () => {
+  test("56: a part that stops reporting is not live", async () => {
     const clock = new TestClock();
     const board = new HealthBoard(clock);
     board.register("Dataplane", { timeoutMs: 90_000, detail: "" });

@@ -54,9 +54,7 @@ export async function fulfil(
 ): Promise<HostAddress | undefined> {
   switch (wish.kind) {
     case "given":
-      return wish.prefixLength === undefined
-        ? withPrefixLength(wish.address, host.interfaces())
-        : { address: wish.address, prefixLength: wish.prefixLength };
+      return givenAddress(wish, stored, host);
     case "detect":
       return await detectAddress(wish.method, family, host);
     case "keep":
@@ -67,6 +65,18 @@ export async function fulfil(
     default:
       return unreachable(wish);
   }
+}
+
+/** An interface that is gone for a moment takes no knowledge along: the prefix length stays what it was. */
+function givenAddress(
+  { address, prefixLength: given }: Extract<AddressWish, { kind: "given" }>,
+  stored: HostAddress | undefined,
+  host: HostSurroundings,
+): HostAddress {
+  if (given !== undefined) return { address, prefixLength: given };
+  const interfaces = host.interfaces();
+  const isHeld = interfaces.some(({ addresses }) => addresses.some((one) => one.address === address));
+  return !isHeld && stored?.address === address ? stored : withPrefixLength(address, interfaces);
 }
 
 export async function fulfilBoth(

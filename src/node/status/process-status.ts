@@ -93,9 +93,11 @@ export class ProcessStatus {
     const lease = this.#lease;
     if (lease === undefined) return;
     this.#lease = undefined;
+    const answered = new AbortController();
     try {
       // Nobody waits for a store that does not answer: then the lease ends it.
-      await Promise.race([store.revokeLease(lease), clock.sleep(revokeWithinMs)]);
+      const revoked = store.revokeLease(lease).finally(() => answered.abort());
+      await Promise.race([revoked, clock.sleep(revokeWithinMs, answered.signal).catch(() => revoked)]);
     } catch (error) {
       log.warn({ event: "process_status_not_withdrawn", error: describeError(error) });
     }
