@@ -10,12 +10,12 @@ import type { Role, RoleIo } from "../base/role.ts";
 import type { FelixConfigurationSpec } from "../model/felix-configuration.ts";
 import { AddressUpkeep } from "../node/address-upkeep.ts";
 import { NodeAgent } from "../node/agent.ts";
-import { fulfilBoth } from "../node/start-up/address-wish.ts";
 import { logLevelOf, readStartUp, startUpLogLevel } from "../node/start-up/calico-environment.ts";
 import { felixConfigFileDefault, readFelixSettings, withFelixNames } from "../node/start-up/felix-local-settings.ts";
 import { localSurroundings } from "../node/start-up/host-surroundings.ts";
 import { LocalHost } from "../node/start-up/local-host.ts";
 import { determineNodeName, keepNodeName } from "../node/start-up/node-name.ts";
+import { firstAddresses } from "../node/start-up/node-resource.ts";
 import { DockerPlugin } from "../plugins/docker/docker-plugin.ts";
 import { readDriverSettings } from "../plugins/docker/driver-settings.ts";
 import { DOCKER_HOST_DEFAULT, DockerEngine } from "../plugins/docker/engine/docker-engine.ts";
@@ -83,10 +83,10 @@ async function serve(settings: Settings, io: RoleIo): Promise<void> {
     log.warn({ event: "felix_settings_ignored", problems: settings.felix.problems });
   }
   const { name, startUp, stateDir, runDir, docker } = settings;
-  // What the store says of the addresses is not known yet: until then, what can be seen from here.
-  const unknown = { ipv4: undefined, ipv6: undefined };
-  const host = new LocalHost(name, await fulfilBoth(startUp.addresses, unknown, localSurroundings));
   await using store = await connectEtcd({ endpoints: settings.endpoints, clock, log });
+  const surroundings = localSurroundings;
+  const { addresses } = startUp;
+  const host = new LocalHost(name, await firstAddresses({ store, clock, host: name, addresses, surroundings }));
   const pools = new PoolMemory(join(stateDir, "docker", "pools"), log);
   await using agent = await NodeAgent.start({
     host,
@@ -94,7 +94,7 @@ async function serve(settings: Settings, io: RoleIo): Promise<void> {
     clock,
     log,
     startUp,
-    surroundings: localSurroundings,
+    surroundings,
     onInitialized: () => {
       try {
         keepNodeName(settings.nodenameFile, name);

@@ -13,6 +13,7 @@ import { readStartUp, type StartUpOptions } from "./start-up/calico-environment.
 import { chooseIpv4 } from "./start-up/default-pools.ts";
 import type { Environment } from "./start-up/environment-words.ts";
 import { LocalHost } from "./start-up/local-host.ts";
+import { firstAddresses } from "./start-up/node-resource.ts";
 import { OwnNode } from "./start-up/own-node.ts";
 
 const { signal } = new AbortController();
@@ -203,6 +204,15 @@ describe("the Node", () => {
         { address: "203.0.113.7", type: "ExternalIP" },
       ],
     });
+  });
+
+  test("a host that sees no address of its own starts with the one its Node says, and with none if it says none", async () => {
+    await using store = await openStore();
+    const { addresses } = readStartUp({}, {});
+    const first = () => firstAddresses({ store, clock: new TestClock(), host: "h", addresses, surroundings: around() });
+    await expect(first()).rejects.toThrow("no IPv4 address of this host fits first-found");
+    await start(store, { host: "h", options: { ip: "10.0.0.11/24" } });
+    expect((await first()).ipv4).toEqual({ address: parseIpAddress("10.0.0.11"), prefixLength: 24 });
   });
 
   test("a second host with the same address is refused, and named", async () => {

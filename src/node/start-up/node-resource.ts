@@ -3,7 +3,7 @@
  * else that is written on it (labels, tunnel addresses, fields nobody here knows) is left as it is.
  */
 import { ipFamily, prefixLength, tryParseCidr, tryParseIpAddress } from "../../base/addresses.ts";
-import type { Clock } from "../../base/clock.ts";
+import { type Clock, deadline } from "../../base/clock.ts";
 import { OperationError } from "../../base/errors.ts";
 import { kindPrefix, nodeKey, parseResourceKey } from "../../model/keys.ts";
 import { decodeNode, hostAddress, type Node, newNode } from "../../model/node.ts";
@@ -40,6 +40,30 @@ export async function ensureNode(options: NodeResourceOptions): Promise<HostAddr
     const done = await commit(store, { key, modRevision: stored?.modRevision ?? 0, value }, signal);
     return done && addresses;
   });
+}
+
+const storedWithinMs = 5_000;
+
+/**
+ * What a node starts with: what can be seen from here, because the datastore may be out of reach. Only where nothing can
+ * be seen, what the Node says. @throws NODE_NO_ADDRESS
+ */
+export async function firstAddresses({
+  store,
+  clock,
+  host,
+  addresses,
+  surroundings,
+}: Omit<NodeResourceOptions, "signal" | "asNumber" | "allowDuplicateAddress">): Promise<HostAddresses> {
+  try {
+    return await fulfilBoth(addresses, { ipv4: undefined, ipv6: undefined }, surroundings);
+  } catch (error) {
+    if (!(error instanceof OperationError) || error.code !== "NODE_NO_ADDRESS") throw error;
+    const signal = deadline(clock, storedWithinMs);
+    const stored = await store.get(nodeKey(host), { signal }).catch(() => undefined);
+    if (stored === undefined) throw error;
+    return await fulfilBoth(addresses, storedAddresses(decodeNode(stored.value, stored.key)), surroundings);
+  }
 }
 
 function withAddresses(node: Node, { ipv4, ipv6 }: HostAddresses, options: NodeResourceOptions): Node {
