@@ -216,8 +216,9 @@ describe("a host with one network card", () => {
       await eventually("ready", ready(), timeoutMs);
       await store.delete(nodeKey("host-a"));
       await eventually("back", async () => (await address()) === "10.7.0.11/24", timeoutMs);
-      host.must("ip", "address", "replace", "10.7.0.12/24", "dev", "eth0");
+      // In this order: with the first address of a subnet the kernel takes the others away.
       host.must("ip", "address", "delete", "10.7.0.11/24", "dev", "eth0");
+      host.must("ip", "address", "add", "10.7.0.12/24", "dev", "eth0");
       await eventually("moved", async () => (await address()) === "10.7.0.12/24", timeoutMs);
     } finally {
       await stop(node);
@@ -232,7 +233,7 @@ const refused: readonly [env: Readonly<Record<string, string>>, words: readonly 
     "CALICO_NETWORKING_BACKEND: bird: the node writes the routes to other hosts",
   ],
   [
-    { IP_AUTODETECTION_METHOD: "interface=wlan.*" },
+    { IP: "autodetect", IP_AUTODETECTION_METHOD: "interface=wlan.*" },
     [],
     "no IPv4 address of this host fits interface=wlan.*; its interfaces",
   ],
