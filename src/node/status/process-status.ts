@@ -27,7 +27,8 @@ const revokeWithinMs = 2_000;
 export class ProcessStatus {
   readonly #options: ProcessStatusOptions;
   readonly #startedMs: number;
-  #lease: string | undefined;
+  /** Under any of these the key may be: a report that was cut off may have been written. */
+  readonly #leases = new Set<string>();
   #first = true;
   #lastError: string | undefined;
 
@@ -68,6 +69,7 @@ export class ProcessStatus {
     try {
       // A lease of its own for each report: the one before runs out by itself, with nothing on it any more.
       const lease = await store.grantLease(reportingTtlSeconds);
+      this.#leases.add(lease);
       await store.transact(
         {
           compare: [],
@@ -78,7 +80,7 @@ export class ProcessStatus {
         },
         { signal },
       );
-      this.#lease = lease;
+      for (const other of this.#leases) if (other !== lease) this.#leases.delete(other);
       this.#first = false;
       this.#lastError = undefined;
     } catch (error) {
@@ -90,13 +92,13 @@ export class ProcessStatus {
 
   async #withdraw(): Promise<void> {
     const { store, clock, log } = this.#options;
-    const lease = this.#lease;
-    if (lease === undefined) return;
-    this.#lease = undefined;
+    const leases = [...this.#leases];
+    if (leases.length === 0) return;
+    this.#leases.clear();
     const answered = new AbortController();
     try {
-      // Nobody waits for a store that does not answer: then the lease ends it.
-      const revoked = store.revokeLease(lease).finally(() => answered.abort());
+      // Nobody waits for a store that does not answer: then the leases end it.
+      const revoked = Promise.all(leases.map((lease) => store.revokeLease(lease))).finally(() => answered.abort());
       await Promise.race([revoked, clock.sleep(revokeWithinMs, answered.signal).catch(() => revoked)]);
     } catch (error) {
       log.warn({ event: "process_status_not_withdrawn", error: describeError(error) });

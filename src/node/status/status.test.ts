@@ -21,6 +21,7 @@ import { encode } from "../../model/resource.ts";
 import { keyOfWorkloadEndpoint, newWorkloadEndpoint } from "../../model/workload-endpoint.ts";
 import { openSqliteStore } from "../../store/sqlite-store.ts";
 import type { Store } from "../../store/store.ts";
+import { dyingStore } from "../../store/testing/failing-store.ts";
 import { type AgentSettings, agentSettings } from "../agent-settings.ts";
 import { EndpointStatusFiles, statusFileName } from "./endpoint-status-files.ts";
 import { type EndpointState, EndpointStatusKeys } from "./endpoint-status-keys.ts";
@@ -92,6 +93,9 @@ test("endpoints of this host are known by what is stored, and only readable ones
   expect(endpoints.all.size).toBe(0);
 });
 
+/** Its calls as an object whose calls can be replaced. */
+const storeOf = (store: Store): Store => dyingStore(store, 0, "before").store;
+
 describe("the process", () => {
   async function reporting(store: Store, clock: TestClock, settings: { now: AgentSettings }) {
     const status = new ProcessStatus({ store, clock, log: silentLog, host: "h", settings: () => settings.now });
@@ -143,6 +147,26 @@ describe("the process", () => {
     expect(await at(store, "status")).toBeUndefined();
     expect(await at(store, "last_reported_status")).toBeDefined();
     await process.stop();
+  });
+
+  test("13: a report that is cut off when the process stops is taken along, if it was written after all", async () => {
+    const clock = new TestClock();
+    await using store = await openStore(clock);
+    const cutOff: Store = {
+      ...storeOf(store),
+      transact: async (transaction, options) => {
+        await store.transact(transaction);
+        await new Promise((_, reject) =>
+          options?.signal?.addEventListener("abort", () => reject(options.signal?.reason)),
+        );
+        throw new Error("unreachable");
+      },
+    };
+    const process = await reporting(cutOff, clock, { now: agentSettings({}) });
+    await clock.advance(11_000);
+    expect(await at(store, "status")).toBeDefined();
+    await process.stop();
+    expect(await at(store, "status")).toBeUndefined();
   });
 
   test("interval 0, which start-up writes, says nothing and takes back what was said; switched on it goes on", async () => {
