@@ -149,7 +149,7 @@ describe("the process", () => {
     await process.stop();
   });
 
-  test("13: a report that is cut off when the process stops is taken along, if it was written after all", async () => {
+  test("datastore 13: a report that is cut off when the process stops is taken along, if it was written after all", async () => {
     const clock = new TestClock();
     await using store = await openStore(clock);
     const cutOff: Store = {
