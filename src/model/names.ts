@@ -67,8 +67,13 @@ export function checkNameOfKind(kind: string, name: string, path: string): void 
       break;
     case "ClusterInformation":
     case "IPAMConfiguration":
+    case "KubeControllersConfiguration":
       if (name !== "default") {
-        const what = kind === "ClusterInformation" ? "a Cluster Information" : "an IPAMConfiguration";
+        const what = {
+          ClusterInformation: "a Cluster Information",
+          IPAMConfiguration: "an IPAMConfiguration",
+          KubeControllersConfiguration: "a Kube Controllers Configuration",
+        }[kind];
         throw new BadInput(path, `Cannot create ${what} resource with a name other than "default"`, "default");
       }
       break;

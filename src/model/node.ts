@@ -11,6 +11,7 @@ import {
 } from "../base/addresses.ts";
 import { BadInput } from "../base/errors.ts";
 import { absentOr, apiVersion, check, decode, type NewObject, newMetadata, resourceSchema } from "./resource.ts";
+import { checkAll } from "./several-problems.ts";
 
 const Ipv4Text = z.string().refine((text) => isAddressOrSubnet(text, 4), "is not an IPv4 address");
 const Ipv6Text = z.string().refine((text) => isAddressOrSubnet(text, 6), "is not an IPv6 address");
@@ -83,12 +84,6 @@ const addressTypes = ["CalicoNodeIP", "InternalIP", "ExternalIP"];
 /** What a client accepts of a Node. @throws BadInput */
 export function checkNode({ spec }: Node): void {
   const { bgp } = spec;
-  if (bgp !== undefined && Object.values(bgp).every((value) => value === undefined)) {
-    throw new BadInput("spec.bgp", "Spec.BGP should not be empty", "an address, an AS number or no bgp at all");
-  }
-  if (bgp?.asNumber !== undefined && parseAsNumber(bgp.asNumber) === undefined) {
-    throw new BadInput("spec.bgp.asNumber", "AS Number format invalid", "0 to 4294967295, or high.low");
-  }
   const texts: readonly [path: string, text: string | undefined, schema: z.ZodType][] = [
     ["spec.bgp.ipv4Address", bgp?.ipv4Address, Ipv4Text],
     ["spec.bgp.ipv6Address", bgp?.ipv6Address, Ipv6Text],
@@ -99,20 +94,38 @@ export function checkNode({ spec }: Node): void {
     ["spec.wireguard.interfaceIPv4Address", spec.wireguard?.interfaceIPv4Address, Ipv4Text],
     ["spec.wireguard.interfaceIPv6Address", spec.wireguard?.interfaceIPv6Address, Ipv6Text],
   ];
-  for (const [path, text, schema] of texts) if (text) check(schema, text, path);
-  for (const [path, text] of [
+  const macs = [
     ["spec.vxlanTunnelMACAddr", spec.vxlanTunnelMACAddr],
     ["spec.vxlanTunnelMACAddrV6", spec.vxlanTunnelMACAddrV6],
-  ] as const) {
-    if (text && !mac.test(text)) throw new BadInput(path, `"${text}" is not a MAC address`, "ee:ee:ee:ee:ee:ee");
+  ] as const;
+  checkAll([
+    () => {
+      if (bgp === undefined || Object.values(bgp).some((value) => value !== undefined)) return;
+      throw new BadInput("spec.bgp", "Spec.BGP should not be empty", "an address, an AS number or no bgp at all");
+    },
+    () => {
+      if (bgp?.asNumber === undefined || parseAsNumber(bgp.asNumber) !== undefined) return;
+      throw new BadInput("spec.bgp.asNumber", "AS Number format invalid", "0 to 4294967295, or high.low");
+    },
+    ...texts.map(
+      ([path, text, schema]) =>
+        () =>
+          text ? check(schema, text, path) : undefined,
+    ),
+    ...macs.map(([path, text]) => () => {
+      if (!text || mac.test(text)) return;
+      throw new BadInput(path, `"${text}" is not a MAC address`, "ee:ee:ee:ee:ee:ee");
+    }),
+    ...(spec.addresses ?? []).map((entry, at) => () => checkNodeAddress(entry, `spec.addresses[${at}]`)),
+  ]);
+}
+
+function checkNodeAddress({ address, type }: { address: string; type?: string | undefined }, path: string): void {
+  if (tryParseIpAddress(address.split("/")[0] ?? "") === undefined) {
+    throw new BadInput(`${path}.address`, `"${address}" is not an address`, "an address");
   }
-  for (const [at, { address, type }] of (spec.addresses ?? []).entries()) {
-    if (tryParseIpAddress(address.split("/")[0] ?? "") === undefined) {
-      throw new BadInput(`spec.addresses[${at}].address`, `"${address}" is not an address`, "an address");
-    }
-    if (type !== undefined && !addressTypes.includes(type)) {
-      throw new BadInput(`spec.addresses[${at}].type`, `"${type}" is not known`, addressTypes.join(", "));
-    }
+  if (type !== undefined && !addressTypes.includes(type)) {
+    throw new BadInput(`${path}.type`, `"${type}" is not known`, addressTypes.join(", "));
   }
 }
 

@@ -2,6 +2,7 @@
 
 import { expect, test } from "bun:test";
 import { BadInput } from "../base/errors.ts";
+import { goFieldName } from "./go-field-name.ts";
 import { type IpPool, IpPool as IpPoolSchema } from "./ip-pool.ts";
 import { checkIpPoolChange, checkIpPoolOverlap } from "./ip-pool-check.ts";
 import { check } from "./resource.ts";
@@ -80,6 +81,18 @@ const refused: readonly [document: unknown, problem: string, number?: string][] 
   [wep({ ports: [{ name: "http", protocol: "ICMP", port: 80 }] }), "protocol does not support ports"],
   [wep({ ports: [{ name: "http", protocol: "TCP", port: 0 }] }), "port number must be between 1 and 65535"],
   [wep({ ports: [{ name: "a--b", protocol: "TCP", port: 1 }] }), "port name"],
+  // Kinds of Kubernetes (2.5)
+  [resource("KubeControllersConfiguration", {}, { name: "b" }), 'with a name other than "default"'],
+  [
+    resource("KubeControllersConfiguration", { etcdV3CompactionPeriod: "soon" }, { name: "default" }),
+    "is not a duration",
+  ],
+  [resource("StagedKubernetesNetworkPolicy", { stagedAction: "Maybe" }, namespaced), "Invalid option"],
+  [
+    resource("StagedKubernetesNetworkPolicy", { ingress: [{ from: [{ ipBlock: { cidr: "x" } }] }] }, namespaced),
+    "is not a CIDR",
+  ],
+  [resource("StagedKubernetesNetworkPolicy", { selector: "all()" }, namespaced), "unknown field"],
   // HostEndpoint (2.3)
   [resource("HostEndpoint", { interfaceName: "eth0" }), "no node has been specified", "28"],
   [resource("HostEndpoint", { node: "n1" }), "no interface or expected IPs have been specified", "28"],
@@ -293,18 +306,74 @@ test("22, 25: an endpoint gets the name its identity demands, and the labels nob
   });
 });
 
-test("a refusal names field and value as calicoctl does", () => {
-  const document = wep({ ipNetworks: ["10.0.0.0/24"] });
+function refusalOf(document: unknown): BadInput {
   try {
     preparedResource(document);
-    expect.unreachable();
   } catch (error) {
-    if (!(error instanceof BadInput)) throw error;
-    expect(fieldErrorText(error, document)).toContain("(IP network contains multiple addresses");
+    if (error instanceof BadInput) return error;
   }
-  const name = new BadInput("spec.tier", "why", "x");
-  expect(fieldErrorText(name, policy({ tier: "x.y" }))).toBe("error with field spec.tier = 'x.y' (why)");
+  throw new Error("was not refused");
+}
+
+test("62: a refusal names field and value as calicoctl does, with the name that its clients know", () => {
+  const peer = resource("BGPPeer", { peerIP: "badpeerIP", asNumber: 64512 });
+  expect(fieldErrorText(refusalOf(peer), peer)).toBe(
+    "error with field PeerIP = 'badpeerIP' (is not an address or address:port)",
+  );
+  const endpoint = wep({ ipNetworks: ["10.0.0.0/24"] });
+  expect(fieldErrorText(refusalOf(endpoint), endpoint)).toBe(
+    "error with field IPNetworks = '10.0.0.0/24' (IP network contains multiple addresses)",
+  );
 });
+
+const several: readonly [document: unknown, text: string][] = [
+  [
+    resource("Node", { bgp: { asNumber: "1.70000", ipv4Address: "fd00::1/64" }, vxlanTunnelMACAddr: "x" }),
+    "-  ASNumber = '1.70000' (AS Number format invalid)\n-  IPv4Address = 'fd00::1/64' (is not an IPv4 address)\n-  VXLANTunnelMACAddr = 'x' (\"x\" is not a MAC address)\n",
+  ],
+  [
+    policy({
+      selector: "a ==",
+      ingress: [
+        { action: "Allow", protocol: "TCPP" },
+        { action: "Deny", protocol: 300 },
+      ],
+    }),
+    "-  Selector = 'a ==' (",
+  ],
+  [
+    policy({ selectr: "x", ingress: [{ action: "allow" }, { action: "Permit" }] }),
+    "-  Selectr = 'x' (unknown field)\n-  Action = 'allow' (",
+  ],
+  [
+    resource("GlobalNetworkSet", { nets: ["x", "10.0.0.0/8", "y"] }, { labels: { "-": "" } }),
+    "-  Labels (invalid label key \"-\")\n-  Nets = 'x' (\"x\" is not an address or CIDR)\n-  Nets = 'y'",
+  ],
+];
+for (const [document, text] of several) {
+  test(`all that is wrong is said at once: ${text.split("\n")[0]}`, () => {
+    const said = fieldErrorText(refusalOf(document), document);
+    expect(said).toStartWith(`error with the following fields:\n${text}`);
+    expect(said).toEndWith(")\n");
+  });
+}
+
+const goNames: readonly [path: string, name: string][] = [
+  ["spec.asNumber", "ASNumber"],
+  ["spec.cidr", "CIDR"],
+  ["spec.ipipMode", "IPIPMode"],
+  ["spec.vxlanMode", "VXLANMode"],
+  ["spec.natOutgoing", "NATOutgoing"],
+  ["spec.peerIP", "PeerIP"],
+  ["spec.ingress[0].source.nets[2]", "Nets"],
+  ["spec.ingress.0.icmp.type", "Type"],
+  ["spec.ingress[0].icmp", "ICMP"],
+  ["spec.assignmentMode", "AssignmentMode"],
+  ["spec.preDNAT", "PreDNAT"],
+  ["Metadata.Name", "Metadata.Name"],
+  ["IPPool.Spec.CIDR", "IPPool.Spec.CIDR"],
+];
+for (const [path, name] of goNames) test(`${path} is ${name} in messages`, () => expect(goFieldName(path)).toBe(name));
 
 test("66: of an existing pool neither range nor block size change, and a new one shares no address with another", () => {
   const read = (document: unknown): IpPool => check(IpPoolSchema, document);

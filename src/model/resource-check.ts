@@ -19,9 +19,11 @@ import {
 import { ClusterInformation } from "./cluster-information.ts";
 import { checkEndpointPort } from "./endpoint-port.ts";
 import { FelixConfiguration, withWriteDefaults } from "./felix-configuration.ts";
+import { goFieldName } from "./go-field-name.ts";
 import { IpPool } from "./ip-pool.ts";
 import { checkIpPool, withPoolDefaults } from "./ip-pool-check.ts";
 import { isNamespaced, type Kind } from "./kinds.ts";
+import { KubeControllersConfiguration, StagedKubernetesNetworkPolicy, withStagedDefaults } from "./kubernetes-kinds.ts";
 import { checkHostEndpoint, GlobalNetworkSet, HostEndpoint, IpReservation, NetworkSet } from "./label-owners.ts";
 import { checkLabelsAndAnnotations, checkNameOfKind, isLabelKey, isLabelValue } from "./names.ts";
 import { checkNode, Node, parseAsNumber } from "./node.ts";
@@ -30,6 +32,7 @@ import { Profile } from "./profile.ts";
 import { AnyResource, apiVersion, check } from "./resource.ts";
 import { checkRule, checkRulePlacement, normalizedRule, type Rule } from "./rule.ts";
 import { parseSelector } from "./selector/parse.ts";
+import { checkAll, checkFields, problemsOf } from "./several-problems.ts";
 import { CalicoNodeStatus, IpamConfiguration } from "./small-kinds.ts";
 import { checkStagedAction, StagedGlobalNetworkPolicy, StagedNetworkPolicy } from "./staged-policy.ts";
 import { builtInTiers, Tier } from "./tier.ts";
@@ -51,7 +54,7 @@ function kindCheck<Schema extends z.ZodType<AnyResource>>(
   return { schema, prepare: (document) => prepare(check(schema, document)) };
 }
 
-const kindChecks: Partial<Record<Kind, KindCheck>> = {
+const kindChecks: Record<Kind, KindCheck> = {
   BGPConfiguration: kindCheck(BgpConfiguration, (document) => {
     checkBgpConfiguration(document);
     const { logSeverityScreen = "Info", serviceLoadBalancerAggregation = "Enabled", asNumber } = document.spec;
@@ -77,10 +80,7 @@ const kindChecks: Partial<Record<Kind, KindCheck>> = {
   }),
   HostEndpoint: kindCheck(HostEndpoint, (document) => {
     checkHostEndpoint(document);
-    for (const [at, address] of (document.spec.expectedIPs ?? []).entries()) {
-      if (tryParseIpAddress(address) !== undefined) continue;
-      throw new BadInput(`spec.expectedIPs[${at}]`, `"${address}" is not an address`, "an address");
-    }
+    checkEach(document.spec.expectedIPs, "spec.expectedIPs", tryParseIpAddress, "is not an address");
     const name = document.spec.interfaceName;
     if (name && name !== "*" && !/^[a-zA-Z0-9_.-]{1,15}$/.test(name)) {
       throw new BadInput(
@@ -98,12 +98,10 @@ const kindChecks: Partial<Record<Kind, KindCheck>> = {
     return withPoolDefaults(document);
   }),
   IPReservation: kindCheck(IpReservation, (document) => {
-    for (const [at, net] of (document.spec.reservedCIDRs ?? []).entries()) {
-      if (tryParseCidr(net) !== undefined) continue;
-      throw new BadInput(`spec.reservedCIDRs[${at}]`, `"${net}" is not an address or CIDR`, "a CIDR");
-    }
+    checkEach(document.spec.reservedCIDRs, "spec.reservedCIDRs", tryParseCidr, "is not an address or CIDR");
     return document;
   }),
+  KubeControllersConfiguration: kindCheck(KubeControllersConfiguration, (document) => document),
   NetworkPolicy: kindCheck(NetworkPolicy, (document) => preparedPolicy(document)),
   NetworkSet: kindCheck(NetworkSet, (document) => {
     checkNetworkSet(document);
@@ -116,13 +114,15 @@ const kindChecks: Partial<Record<Kind, KindCheck>> = {
     return asNumber === undefined ? document : withSpec(document, { ...document.spec, bgp: { ...bgp, asNumber } });
   }),
   Profile: kindCheck(Profile, (document) => {
-    for (const [key, value] of Object.entries(document.spec.labelsToApply ?? {})) {
-      if (isLabelKey(key) && isLabelValue(value)) continue;
+    const labels = Object.entries(document.spec.labelsToApply ?? {}).map(([key, value]) => () => {
+      if (isLabelKey(key) && isLabelValue(value)) return;
       throw new BadInput("spec.labelsToApply", `invalid label ${key}=${value}`, "a qualified name and a label value");
-    }
+    });
+    checkAll([...labels, () => preparedRules(document.spec)]);
     return withSpec(document, { ...document.spec, ...preparedRules(document.spec) });
   }),
   StagedGlobalNetworkPolicy: kindCheck(StagedGlobalNetworkPolicy, (document) => preparedPolicy(document)),
+  StagedKubernetesNetworkPolicy: kindCheck(StagedKubernetesNetworkPolicy, withStagedDefaults),
   StagedNetworkPolicy: kindCheck(StagedNetworkPolicy, (document) => preparedPolicy(document)),
   Tier: kindCheck(Tier, (document) => preparedTier(document)),
   WorkloadEndpoint: kindCheck(WorkloadEndpoint, (document) => {
@@ -135,7 +135,7 @@ const kindChecks: Partial<Record<Kind, KindCheck>> = {
 
 /**
  * A resource as it is to be written, from what a user handed in; the envelope's stamps are the writer's.
- * @throws BadInput naming the first thing that is wrong, unknown fields included.
+ * @throws BadInput naming all that is wrong, unknown fields included.
  */
 export function preparedResource(document: unknown): AnyResource {
   const { kind, apiVersion: version } = check(z.looseObject({ kind: z.string(), apiVersion: z.string() }), document);
@@ -147,28 +147,43 @@ export function preparedResource(document: unknown): AnyResource {
   const { metadata } = resource;
   // Of an endpoint what its name is made of is to blame, not the name.
   const nameFollows = kind === "WorkloadEndpoint";
-  if (!nameFollows) checkNameOfKind(kind, metadata.name, "Metadata.Name");
-  if (isNamespaced(kind as Kind) && !metadata.namespace) {
-    throw new BadInput("Metadata.Namespace", "namespace is not specified on namespaced resource", "a namespace");
-  }
-  checkLabelsAndAnnotations(metadata.labels ?? {}, metadata.annotations ?? {});
-  check(checks.schema, resource);
-  const [unknown] = unknownFields(checks.schema, resource).filter((path) => path.startsWith("spec"));
-  if (unknown !== undefined) throw new BadInput(unknown, "unknown field", "a field of the kind");
-  const prepared = checks.prepare(resource);
+  const unknown = unknownFields(checks.schema, resource).filter((path) => path.startsWith("spec"));
+  const prepare = () => {
+    checkFields(checks.schema, resource);
+    return checks.prepare(resource);
+  };
+  checkAll([
+    () => nameFollows || checkNameOfKind(kind, metadata.name, "Metadata.Name"),
+    () => {
+      if (!isNamespaced(kind as Kind) || metadata.namespace) return;
+      throw new BadInput("Metadata.Namespace", "namespace is not specified on namespaced resource", "a namespace");
+    },
+    () => checkLabelsAndAnnotations(metadata.labels ?? {}, metadata.annotations ?? {}),
+    ...unknown.map((path) => () => {
+      throw new BadInput(path, "unknown field", "a field of the kind");
+    }),
+    prepare,
+  ]);
+  const prepared = prepare();
   if (nameFollows) checkNameOfKind(kind, metadata.name, "Metadata.Name");
   return prepared;
 }
 
-/** `error with field Name = 'x' (why)`, as a client says what a BadInput of preparedResource() says. */
+/** `error with field Name = 'x' (why)`, as a client says what a BadInput of preparedResource() says; several as a list. */
 export function fieldErrorText(error: BadInput, document: unknown): string {
-  const steps = error.path.split(/[.[\]]+/).filter((step) => step !== "");
+  const texts = problemsOf(error).map((one) => `${fieldAndValue(one.path, document)} (${one.problem})`);
+  if (texts.length === 1) return `error with field ${texts.join()}`;
+  return `error with the following fields:\n${texts.map((text) => `-  ${text}\n`).join("")}`;
+}
+
+function fieldAndValue(path: string, document: unknown): string {
+  const steps = path.split(/[.[\]]+/).filter((step) => step !== "");
   const value = steps.reduce<unknown>(
     (at, step) => (typeof at === "object" && at !== null ? (at as Record<string, unknown>)[step] : undefined),
     document,
   );
   const shown = typeof value === "string" || typeof value === "number" ? ` = '${value}'` : "";
-  return `error with field ${error.path || "resource"}${shown} (${error.problem})`;
+  return `${goFieldName(path) || "resource"}${shown}`;
 }
 
 /** The name of an endpoint follows from what it is: filled in when missing, refused when another. */
@@ -208,10 +223,12 @@ function preparedPolicy(document: PolicyDocument): AnyResource {
     const misplaced = ["doNotTrack", "preDNAT", "applyOnForward", "namespaceSelector"].find((field) => spec[field]);
     if (misplaced !== undefined) throw new BadInput(`spec.${misplaced}`, "unknown field", "a field of the kind");
   }
-  checkPolicyFlags(spec);
-  for (const field of ["selector", "namespaceSelector", "serviceAccountSelector"] as const) {
-    parseSelector(spec[field] ?? "", `spec.${field}`, { global: "refuse" });
-  }
+  const selectors = ["selector", "namespaceSelector", "serviceAccountSelector"] as const;
+  checkAll([
+    () => checkPolicyFlags(spec),
+    ...selectors.map((field) => () => parseSelector(spec[field] ?? "", `spec.${field}`, { global: "refuse" })),
+    () => preparedRules(spec),
+  ]);
   const hints = spec.performanceHints ?? [];
   if (new Set(hints).size !== hints.length || hints.some((hint) => hint !== "AssumeNeededOnEveryNode")) {
     throw new BadInput("spec.performanceHints", "is not a list of different hints", "AssumeNeededOnEveryNode");
@@ -226,13 +243,16 @@ function preparedRules(spec: { ingress?: Rule[] | undefined; egress?: Rule[] | u
   ingress?: Rule[];
   egress?: Rule[];
 } {
+  const pathOf = (direction: string, at: number) => `spec.${direction}[${at}]`;
+  const checks = (["ingress", "egress"] as const).flatMap((direction) =>
+    (spec[direction] ?? []).map((rule, at) => () => {
+      checkRule(rule, pathOf(direction, at));
+      checkRulePlacement(rule, direction, pathOf(direction, at));
+    }),
+  );
+  checkAll(checks);
   const prepare = (direction: "ingress" | "egress") =>
-    spec[direction]?.map((rule, at) => {
-      const path = `spec.${direction}[${at}]`;
-      checkRule(rule, path);
-      checkRulePlacement(rule, direction, path);
-      return normalizedRule(rule, path);
-    });
+    spec[direction]?.map((rule, at) => normalizedRule(rule, pathOf(direction, at)));
   const [ingress, egress] = [prepare("ingress"), prepare("egress")];
   return { ...(ingress === undefined ? {} : { ingress }), ...(egress === undefined ? {} : { egress }) };
 }
@@ -254,10 +274,21 @@ function checkNetworkSet({ metadata, spec }: z.infer<typeof GlobalNetworkSet> | 
   if (metadata.labels?.[namespaceLabel] !== undefined) {
     throw new BadInput("metadata.labels", `${namespaceLabel} is not a valid label name`, "another label");
   }
-  for (const [at, net] of (spec.nets ?? []).entries()) {
-    if (tryParseCidr(net) !== undefined) continue;
-    throw new BadInput(`spec.nets[${at}]`, `"${net}" is not an address or CIDR`, "a CIDR");
-  }
+  checkEach(spec.nets, "spec.nets", tryParseCidr, "is not an address or CIDR");
+}
+
+/** @throws BadInput for every text that cannot be read */
+function checkEach(
+  given: readonly string[] | undefined,
+  path: string,
+  parse: (text: string) => unknown,
+  problem: string,
+): void {
+  checkAll(
+    (given ?? []).map((text, at) => () => {
+      if (parse(text) === undefined) throw new BadInput(`${path}[${at}]`, `"${text}" ${problem}`, "another text");
+    }),
+  );
 }
 
 function withSpec(document: AnyResource, spec: Record<string, unknown>): AnyResource {

@@ -154,12 +154,12 @@ const nameFields = {
 
 /** Its addresses as /32 and /128. @throws BadInput for a network of several addresses. */
 export function networksOf(endpoint: WorkloadEndpoint, path = ""): readonly Cidr[] {
-  return (endpoint.spec.ipNetworks ?? []).map((text) => {
+  return (endpoint.spec.ipNetworks ?? []).map((text, at) => {
     const cidr = tryParseCidr(text);
-    const where = `${path === "" ? "" : `${path}.`}spec.ipNetworks`;
+    const where = `${path === "" ? "" : `${path}.`}spec.ipNetworks[${at}]`;
     if (cidr === undefined) throw new BadInput(where, `"${text}" is not an address`, "an address with /32 or /128");
     if (prefixLength(cidr) !== (cidr.includes(":") ? 128 : 32)) {
-      throw new BadInput(where, `IP network contains multiple addresses: "${text}"`, "/32 or /128");
+      throw new BadInput(where, "IP network contains multiple addresses", "/32 or /128");
     }
     return cidr;
   });
