@@ -104,7 +104,7 @@ const refused: readonly [line: string, stdout: string, stderr: RegExp][] = [
   ["get profile -o strange", "", /^unrecognized output format 'strange'\n$/],
   ["get profile nosuch", "", /^resource does not exist: Profile\(nosuch\) with error: <nil>\n$/],
   ["get wep nosuch", "", /^resource does not exist: WorkloadEndpoint\(default\/nosuch\) with error: <nil>\n$/],
-  ["get", "", /^Usage:/],
+  ["get", "", /^resource kind or --filename required; valid kinds: /],
   ["ipam show --ip=1.2.3", "Error executing command: invalid IP address specified: 1.2.3\n", /^$/],
   ["patch node x", "", /^calicoctl: "patch node" is not built yet; there are: profile, get, create, apply, /],
   ["bogus", "", /^calicoctl: unknown command "bogus"; there are: /],

@@ -7,14 +7,28 @@ export const modernCommands: CommandTable = {
   get: {
     family: "modern",
     load: async () => {
-      const { get, getUsage } = await import("./get.ts");
-      return { run: get, help: getUsage };
+      const [{ get }, { getHelp }] = await Promise.all([import("./get.ts"), import("./get-usage.ts")]);
+      return { run: get, help: getHelp };
     },
   },
   create: writing("create"),
   apply: writing("apply"),
   replace: writing("replace"),
   delete: writing("delete"),
+  validate: {
+    family: "modern",
+    load: async () => {
+      const { validate, validateHelp } = await import("./validate.ts");
+      return { run: validate, help: validateHelp };
+    },
+  },
+  diff: {
+    family: "modern",
+    load: async () => {
+      const { diff, diffHelp } = await import("./diff.ts");
+      return { run: diff, help: diffHelp };
+    },
+  },
   "ipam show": {
     family: "modern",
     load: async () => {

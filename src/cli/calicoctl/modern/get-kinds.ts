@@ -1,9 +1,11 @@
 /** The kinds `get` knows: their other names and what their tables show (calicoctl.md 4.6). */
 
 import { z } from "zod";
-import type { Kind } from "../../../model/kinds.ts";
+import { invariant } from "../../../base/errors.ts";
+import { isNamespaced, type Kind } from "../../../model/kinds.ts";
 import type { TieredPolicyKind } from "../../../model/policy-resource.ts";
 import type { AnyResource } from "../../../model/resource.ts";
+import { goFloat } from "./go-float.ts";
 
 export interface KindView {
   readonly kind: Kind;
@@ -11,7 +13,15 @@ export interface KindView {
   readonly aliases: readonly string[];
   readonly columns: readonly string[];
   readonly wide: readonly string[];
-  readonly cell: (resource: AnyResource, column: string) => string;
+  /** Headings that only custom-columns shows. */
+  readonly extra?: readonly string[];
+  readonly cell: (resource: AnyResource, column: string, context: CellContext) => string;
+}
+
+/** What a cell shows besides its own resource. */
+export interface CellContext {
+  /** The cluster's AS number, which nodes without their own inherit; "unknown" when nobody can read it. */
+  readonly asNumber: string;
 }
 
 const texts = z.array(z.string()).catch([]);
@@ -30,8 +40,8 @@ function members(resource: AnyResource, name: string): string {
   return joined.length > cutAt ? `${joined.slice(0, cutAt - 3)}...` : joined;
 }
 
-function orderOf(resource: AnyResource): string {
-  return member(resource, "order") || "<nil>";
+function orderOf({ spec }: AnyResource): string {
+  return typeof spec?.order === "number" ? goFloat(spec.order) : "<nil>";
 }
 
 function labelsOf(resource: AnyResource): string {
@@ -57,11 +67,19 @@ const policyView = (kind: TieredPolicyKind, aliases: readonly string[]): KindVie
 const workload = (resource: AnyResource): string =>
   member(resource, "pod") || member(resource, "containerID") || member(resource, "workload");
 
+const Nats = z.array(z.looseObject({ internalIP: text, externalIP: text })).catch([]);
+
+function natsOf(resource: AnyResource): string {
+  const nats = Nats.parse(record.parse(resource.spec).ipNATs);
+  return nats.map(({ internalIP, externalIP }) => `${internalIP}/${externalIP}`).join(",");
+}
+
 const endpointView: KindView = {
   kind: "WorkloadEndpoint",
   aliases: ["workloadendpoint", "workloadendpoints", "wep", "weps"],
   columns: ["WORKLOAD", "NODE", "NETWORKS", "INTERFACE"],
   wide: ["NAME", "WORKLOAD", "NODE", "NETWORKS", "INTERFACE", "PROFILES", "NATS"],
+  extra: ["ORCHESTRATOR"],
   cell: (resource, column) => {
     switch (column) {
       case "NAME":
@@ -76,8 +94,10 @@ const endpointView: KindView = {
         return member(resource, "interfaceName");
       case "PROFILES":
         return members(resource, "profiles");
+      case "ORCHESTRATOR":
+        return member(resource, "orchestrator");
       default:
-        return "";
+        return natsOf(resource);
     }
   },
 };
@@ -116,9 +136,9 @@ const nodeView: KindView = {
   aliases: ["node", "nodes", "no", "nos"],
   columns: ["NAME"],
   wide: ["NAME", "ASN", "IPV4", "IPV6"],
-  cell: (resource, column) => {
+  cell: (resource, column, { asNumber }) => {
     if (column === "NAME") return resource.metadata.name;
-    if (column === "ASN") return member(resource, "bgp", "asNumber") || "(64512)";
+    if (column === "ASN") return member(resource, "bgp", "asNumber") || `(${asNumber})`;
     return member(resource, "bgp", column === "IPV4" ? "ipv4Address" : "ipv6Address");
   },
 };
@@ -141,6 +161,24 @@ function plainView(
 
 function countOf(resource: AnyResource, name: string): string {
   return String(z.array(z.unknown()).catch([]).parse(record.parse(resource.spec)[name]).length);
+}
+
+const PodSelector = z
+  .looseObject({
+    matchLabels: z.record(z.string(), text).catch({}),
+    matchExpressions: z.array(z.looseObject({ key: text, operator: text, values: texts })).catch([]),
+  })
+  .catch({ matchLabels: {}, matchExpressions: [] });
+
+/** As Go prints the structure. */
+function podSelectorOf(resource: AnyResource): string {
+  const { matchLabels, matchExpressions } = PodSelector.parse(record.parse(resource.spec).podSelector);
+  const labels = Object.entries(matchLabels).sort(([a], [b]) => (a < b ? -1 : 1));
+  const expressions = matchExpressions.map(
+    ({ key, operator, values }) =>
+      `LabelSelectorRequirement{Key:${key},Operator:${operator},Values:[${values.join(" ")}],},`,
+  );
+  return `&LabelSelector{MatchLabels:map[string]string{${labels.map(([name, value]) => `${name}: ${value},`).join("")}},MatchExpressions:[]LabelSelectorRequirement{${expressions.join("")}},}`;
 }
 
 export const kindViews: readonly KindView[] = [
@@ -221,13 +259,38 @@ export const kindViews: readonly KindView[] = [
     ASN: (resource) => member(resource, "asNumber"),
   }),
   plainView("FelixConfiguration", "felixconfiguration felixconfigurations felixconfig felixconfigs", {}),
-  plainView("IPAMConfiguration", "ipamconfiguration ipamconfigurations ipamconfig ipamconfigs", {
-    STRICTAFFINITY: (resource) => member(resource, "strictAffinity"),
-    AUTOALLOCATEBLOCKS: (resource) => member(resource, "autoAllocateBlocks"),
-  }),
-  plainView("CalicoNodeStatus", "caliconodestatus caliconodestatuses nodestatus nodestatuses", {
-    NODE: (resource) => member(resource, "node"),
-  }),
+  {
+    kind: "IPAMConfiguration",
+    aliases: ["ipamconfiguration", "ipamconfigurations", "ipamconfig", "ipamconfigs"],
+    columns: ["NAME", "STRICTAFFINITY", "AUTOALLOCATEBLOCKS"],
+    wide: ["NAME", "STRICTAFFINITY", "AUTOALLOCATEBLOCKS", "MAXBLOCKSPERHOST"],
+    cell: named((resource, column) => {
+      if (column === "MAXBLOCKSPERHOST") return member(resource, "maxBlocksPerHost") || "0";
+      return member(resource, column === "STRICTAFFINITY" ? "strictAffinity" : "autoAllocateBlocks") || "false";
+    }),
+  },
+  {
+    kind: "CalicoNodeStatus",
+    aliases: ["caliconodestatus", "caliconodestatuses", "nodestatus", "nodestatuses"],
+    columns: ["NAME", "NODE"],
+    wide: ["NAME", "NODE", "CLASSES"],
+    cell: named((resource, column) => (column === "NODE" ? member(resource, "node") : members(resource, "classes"))),
+  },
+  plainView(
+    "KubeControllersConfiguration",
+    "kubecontrollersconfiguration kubecontrollersconfigurations kubecontrollersconfig kubecontrollersconfigs",
+    {},
+  ),
+  {
+    kind: "StagedKubernetesNetworkPolicy",
+    aliases: [
+      ..."stagedkubernetesnetworkpolicy stagedkubernetesnetworkpolicies stagedkubernetespolicy".split(" "),
+      ..."stagedkubernetespolicies sknp skpol skpols".split(" "),
+    ],
+    columns: ["NAME"],
+    wide: ["NAME", "PODSELECTOR"],
+    cell: named(podSelectorOf),
+  },
   {
     kind: "ClusterInformation",
     aliases: ["clusterinformation", "clusterinformations", "clusterinfo", "clusterinfos"],
@@ -243,6 +306,17 @@ export const kindViews: readonly KindView[] = [
     }),
   },
 ];
+
+/** Every heading there is of the kind. */
+export function columnsOf({ kind, columns, wide, extra = [] }: KindView): readonly string[] {
+  return [...new Set([...(isNamespaced(kind) ? ["NAMESPACE"] : []), ...wide, ...columns, ...extra])];
+}
+
+export function viewOfKind(kind: string): KindView {
+  const view = kindViews.find((one) => one.kind === kind);
+  invariant(view !== undefined, `${kind} has a table`);
+  return view;
+}
 
 export function viewOf(word: string): KindView | undefined {
   return kindViews.find(({ aliases }) => aliases.includes(word.toLowerCase()));

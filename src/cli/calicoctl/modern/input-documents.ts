@@ -30,8 +30,6 @@ export interface InputOptions {
 }
 
 const documentBytesMax = 10 * 1024 * 1024;
-/** Kinds that only other programs write: nothing here reads them. */
-const foreignKinds: ReadonlySet<string> = new Set(["StagedKubernetesNetworkPolicy", "KubeControllersConfiguration"]);
 const topFields: ReadonlySet<string> = new Set(["kind", "apiVersion", "metadata", "spec", "status"]);
 const metadataTexts: ReadonlySet<string> = new Set(["name", "namespace", "uid", "resourceVersion", "selfLink"]);
 const metadataFields: ReadonlySet<string> = new Set([
@@ -73,7 +71,7 @@ function refuseFile(file: string, error: unknown): never {
   throw refusal(`open ${file}: ${code === "ENOENT" ? "no such file or directory" : describeError(error)}`);
 }
 
-function refusal(problem: string): CommandFailure {
+export function refusal(problem: string): CommandFailure {
   return new CommandFailure("stderr", `failed to execute command: ${problem}\n`);
 }
 
@@ -142,7 +140,7 @@ function itemsOf(value: unknown, place: string, where: (path: string) => string)
 function inputResource(document: Fields, where: (path: string) => string): InputResource {
   const { kind, apiVersion: version, metadata = {} } = document;
   const known = kinds.find((one) => one === kind);
-  if (known === undefined || foreignKinds.has(known) || version !== apiVersion) {
+  if (known === undefined || version !== apiVersion) {
     throw refusal(
       `unknown resource type (${String(kind ?? "")}) and/or version (${String(version ?? "")}) (${where("kind")})`,
     );

@@ -9,9 +9,8 @@ import type { Ipam } from "../../../ipam/ipam.ts";
 import { IpPool } from "../../../model/ip-pool.ts";
 import { checkIpPoolChange } from "../../../model/ip-pool-check.ts";
 import { parseResourceKey, resourceKey } from "../../../model/keys.ts";
-import type { Kind } from "../../../model/kinds.ts";
-import { metadataAnnotation, policyKeys, storedPolicyMetadata } from "../../../model/policy-names.ts";
-import { isTieredPolicy, tierOf, userPolicyName } from "../../../model/policy-resource.ts";
+import { storedPolicyMetadata } from "../../../model/policy-names.ts";
+import { isTieredPolicy, tierOf } from "../../../model/policy-resource.ts";
 import { defaultAllowProfileName } from "../../../model/profile.ts";
 import { type AnyResource, apiVersion, check, encode, type Metadata, newMetadata } from "../../../model/resource.ts";
 import type { KeyValue } from "../../../store/store.ts";
@@ -26,6 +25,7 @@ import {
   type ResourceId,
   updateConflict,
 } from "./resource-error.ts";
+import { findResource, idOf } from "./resource-reader.ts";
 import { checkCreation, checkTierRemoval, readable } from "./resource-store-checks.ts";
 
 const attemptsMax = 5;
@@ -57,7 +57,7 @@ export class ResourceWriter {
     if (isDefaultAllow(id)) throw alreadyExists(id);
     for (let attempt = 0; attempt < attemptsMax; attempt++) {
       const rests = await checkCreation(store, resource);
-      const { kv, keys } = await this.#find(id, resource);
+      const { kv, free } = await findResource(store, id, resource);
       if (kv !== undefined) throw alreadyExists(id);
       const { namespace, labels, annotations } = resource.metadata;
       const more = {
@@ -67,7 +67,7 @@ export class ResourceWriter {
       };
       const metadata = newMetadata(name, { uid: clock.uuid(), nowMs: clock.nowMs() }, more);
       const { succeeded } = await store.transact({
-        compare: [...keys.map((key) => ({ key, modRevision: 0 })), ...rests],
+        compare: [...free.map((key) => ({ key, modRevision: 0 })), ...rests],
         success: [{ put: resourceKey(id), value: encode(stored(resource, policyMetadata(resource, metadata, name))) }],
       });
       if (succeeded) return;
@@ -136,35 +136,15 @@ export class ResourceWriter {
     like: AnyResource | undefined,
     change: (kv: KeyValue) => Promise<boolean>,
   ): Promise<void> {
-    const { clock, signal } = this.#options;
+    const { store, clock, signal } = this.#options;
     for (let attempt = 1; ; attempt++) {
-      const { kv } = await this.#find(id, like);
+      const { kv } = await findResource(store, id, like);
       if (kv === undefined) throw doesNotExist(id);
       if (resourceVersion !== undefined && resourceVersion !== String(kv.modRevision)) throw updateConflict(id);
       if (await change(kv)) return;
       if (resourceVersion !== undefined || attempt === attemptsMax) throw updateConflict(id);
       await clock.sleep(betweenAttemptsMs, signal);
     }
-  }
-
-  /** Policies lie under one of several names; the first that is this policy's is it. */
-  async #find(
-    id: ResourceId,
-    like: AnyResource | undefined,
-  ): Promise<{ kv: KeyValue | undefined; keys: readonly string[] }> {
-    const { store } = this.#options;
-    const { kind, name, namespace } = id;
-    const exact = resourceKey(id);
-    if (!isTieredPolicy(kind)) return { kv: await store.get(exact), keys: [exact] };
-    const tier = like === undefined ? undefined : tierOf(like.spec as { tier?: string });
-    const keys = policyKeys({ kind, name, ...(namespace === undefined ? {} : { namespace }) }, tier);
-    const free: string[] = [];
-    for (const key of keys) {
-      const kv = await store.get(key);
-      if (kv === undefined) free.push(key);
-      else if (key === exact || isCalled(name, kv)) return { kv, keys: free };
-    }
-    return { kv: undefined, keys: free };
   }
 
   #kept(resource: AnyResource, before: AnyResource | undefined): Metadata {
@@ -183,10 +163,6 @@ export class ResourceWriter {
   }
 }
 
-function idOf({ kind, metadata: { name, namespace } }: AnyResource): ResourceId {
-  return { kind: kind as Kind, name, ...(namespace === undefined ? {} : { namespace }) };
-}
-
 function isDefaultAllow({ kind, name }: ResourceId): boolean {
   return kind === "Profile" && name === defaultAllowProfileName;
 }
@@ -195,18 +171,6 @@ function isDefaultAllow({ kind, name }: ResourceId): boolean {
 function refuseForeign(operation: Operation, id: ResourceId): void {
   if (!isTieredPolicy(id.kind) || !id.name.startsWith("knp.default.")) return;
   throw notSupported(operation, idText(id), "kubernetes network policies must be managed through the kubernetes API");
-}
-
-/** A policy that an older release stored under its tier's prefix, without or with what its user called it. */
-function isCalled(name: string, { key, value }: KeyValue): boolean {
-  const resource = readable(value, key);
-  if (resource === undefined) return true;
-  return userPolicyName({ name, annotations: onlyNameOf(resource.metadata) }) === name;
-}
-
-function onlyNameOf({ annotations }: Metadata): Record<string, string> | undefined {
-  const given = annotations?.[metadataAnnotation];
-  return given === undefined ? undefined : { [metadataAnnotation]: given };
 }
 
 function policyMetadata(resource: AnyResource, metadata: Metadata, storedName: string): Metadata {

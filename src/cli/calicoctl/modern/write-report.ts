@@ -7,21 +7,24 @@ export interface Outcome {
   readonly kind: string;
   /** Undefined: done. */
   readonly problem: string | undefined;
-  /** Where the resource stands. */
-  readonly place: string;
+  /** Where the resource, or each of its problems, stands. */
+  readonly places: readonly string[];
 }
 
-const past: Readonly<Record<Operation, string>> = {
+export type Verb = Operation | "validate";
+
+export const past: Readonly<Record<Verb, string>> = {
   create: "created",
   apply: "applied",
   replace: "replaced",
   delete: "deleted",
+  validate: "validated",
 };
 
 /** Answers the exit code. */
 export function reportOutcomes(
   io: Pick<RoleIo, "stdout" | "stderr">,
-  operation: Operation,
+  operation: Verb,
   outcomes: readonly Outcome[],
   dryRun: boolean,
 ): number {
@@ -45,6 +48,6 @@ export function reportOutcomes(
     io.stdout(`Partial success: ${done} the first ${handled} out of ${count}${kind} resources:\n`);
     io.stderr(`hit error${operation === "apply" ? "(s)" : ""}: ${errors}\n`);
   }
-  for (const { place } of failed) io.stderr(`  at ${place}\n`);
+  for (const place of failed.flatMap(({ places }) => places)) io.stderr(`  at ${place}\n`);
   return 1;
 }

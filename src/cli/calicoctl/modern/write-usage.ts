@@ -10,14 +10,14 @@ export const writeUsage: Readonly<Record<Operation, string>> = {
   calicoctl create ${file} [--skip-exists] ${common}
 `,
   apply: `Usage:
-  calicoctl apply ${file} ${common}
+  calicoctl apply ${file} [--force] ${common}
 `,
   replace: `Usage:
-  calicoctl replace ${file} ${common}
+  calicoctl replace ${file} [--force] ${common}
 `,
   delete: `Usage:
   calicoctl delete KIND NAME... [-s | --skip-not-exists] ${common}
-  calicoctl delete ${file} [-s | --skip-not-exists] ${common}
+  calicoctl delete ${file} [-s | --skip-not-exists] [--force] ${common}
 `,
 };
 
@@ -28,7 +28,28 @@ const what: Readonly<Record<Operation, string>> = {
   delete: "Deletes resources.",
 };
 
+const examples: Readonly<Record<Operation, string>> = {
+  create: `  calicoctl create -f policy.yaml
+  calicoctl create -f policies/ --recursive --skip-exists`,
+  apply: `  calicoctl apply -f policy.yaml
+  calicoctl get pool office -o yaml | sed 's/natOutgoing: false/natOutgoing: true/' | calicoctl apply -f -
+  calicoctl apply -f policies/ --dry-run            what would change; nothing is written`,
+  replace: `  calicoctl replace -f policy.yaml
+  calicoctl replace -f saved.yaml --force           whatever version the file says`,
+  delete: `  calicoctl delete globalnetworkpolicy no-web
+  calicoctl delete networkset blocked -n production
+  calicoctl delete -f policies/ --skip-not-exists`,
+};
+
+const onlyOf: Readonly<Record<Operation, string>> = {
+  create: "      --skip-exists     leave what exists as it is\n",
+  apply: "",
+  replace: "",
+  delete: "  -s, --skip-not-exists what does not exist is no error\n",
+};
+
 export function writeHelp(operation: Operation): string {
+  const force = operation === "create" ? "" : "      --force           a resourceVersion in the file does not count\n";
   return `${what[operation]}
 
 ${writeUsage[operation]}
@@ -37,10 +58,11 @@ Options:
   -R, --recursive       of a directory, its directories too
       --skip-empty      a file without resources is no error
   -n, --namespace=NS    of resources that name none (default: default)
-      --dry-run         check everything, with what is stored, and write nothing
-${operation === "create" ? "      --skip-exists     leave what exists as it is\n" : ""}${
-  operation === "delete" ? "  -s, --skip-not-exists what does not exist is no error\n" : ""
-}
+      --dry-run         check everything, with what is stored, show what would change, and write nothing
+${onlyOf[operation]}${force}
 A resourceVersion in the file must be the stored one. All resources are tried; one that fails makes the exit code 1.
+
+Examples:
+${examples[operation]}
 `;
 }

@@ -6,6 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Ipam } from "../../../ipam/ipam.ts";
 import { blocksPrefix, nodeKey, parseResourceKey, resourceKey, resourcesPrefix } from "../../../model/keys.ts";
+import { isNamespaced, type Kind } from "../../../model/kinds.ts";
 import { newNode } from "../../../model/node.ts";
 import { encode } from "../../../model/resource.ts";
 import type { Store } from "../../../store/store.ts";
@@ -25,6 +26,10 @@ const documents: Readonly<Record<string, string>> = {
   BGPConfiguration: resource("BGPConfiguration", "default", { asNumber: 64512 }),
   BGPFilter: resource("BGPFilter", "f", { exportV4: [{ action: "Accept", matchOperator: "In", cidr: "10.0.0.0/8" }] }),
   BGPPeer: resource("BGPPeer", "p", { peerIP: "10.0.0.1", asNumber: 64512 }),
+  KubeControllersConfiguration: resource("KubeControllersConfiguration", "default", { healthChecks: "Enabled" }),
+  StagedKubernetesNetworkPolicy: resource("StagedKubernetesNetworkPolicy", "k", {
+    podSelector: { matchLabels: { a: "b" } },
+  }),
   CalicoNodeStatus: resource("CalicoNodeStatus", "s", { node: "n", classes: ["Agent"], updatePeriodSeconds: 10 }),
   FelixConfiguration: resource("FelixConfiguration", "default", { logSeverityScreen: "Info" }),
   GlobalNetworkPolicy: gnp("g"),
@@ -70,7 +75,8 @@ for (const [kind, text] of Object.entries(documents)) {
     expect(await at.run("apply -f -", shown.stdout)).toEqual(done("applied"));
     expect(await stored()).toEqual(before);
     expect((await at.run("apply -f -", shown.stdout)).stderr).toContain(`[update conflict: ${kind}(`);
-    const list = await at.run(`get ${kind} -A -o json`);
+    const scoped = isNamespaced(kind as Kind);
+    const list = await at.run(`get ${kind}${scoped ? " -A" : ""} -o json`);
     if (!list.stdout.includes("projectcalico-default-allow") && kind !== "Tier") {
       expect(await at.run("replace -f -", list.stdout)).toEqual(done("replaced"));
     }
@@ -247,7 +253,7 @@ for (const [what, text, stderr] of refused) {
 test("other refusals by word, file and namespace", async () => {
   await using at = await calicoctlCluster();
   expect((await at.run("apply")).stderr).toStartWith("Usage:\n  calicoctl apply -f");
-  expect((await at.run("apply -f x --skip-exists")).stderr).toStartWith("Usage:");
+  expect((await at.run("apply -f x --skip-exists")).stderr).toStartWith("unknown flag: --skip-exists\n\nUsage:");
   expect((await at.run("delete gnp")).stderr).toStartWith("calicoctl: delete requires a name or a file\n");
   expect((await at.run("delete foo x")).stderr).toBe(`${whole}resource type 'foo' is not supported\n`);
   expect((await at.run("delete pool x -n y")).stderr).toBe(`${whole}IPPool is not namespaced\n`);
