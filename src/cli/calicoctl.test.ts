@@ -106,7 +106,6 @@ const refused: readonly [line: string, stdout: string, stderr: RegExp][] = [
   ["get wep nosuch", "", /^resource does not exist: WorkloadEndpoint\(default\/nosuch\) with error: <nil>\n$/],
   ["get", "", /^resource kind or --filename required; valid kinds: /],
   ["ipam show --ip=1.2.3", "Error executing command: invalid IP address specified: 1.2.3\n", /^$/],
-  ["patch node x", "", /^calicoctl: "patch node" is not built yet; there are: profile, get, create, apply, /],
   ["bogus", "", /^calicoctl: unknown command "bogus"; there are: /],
   ["profile show --store", "", /--store needs a value/],
   ["--store=ftp://x profile show", "", /^/],

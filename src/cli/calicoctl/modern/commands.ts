@@ -15,6 +15,20 @@ export const modernCommands: CommandTable = {
   apply: writing("apply"),
   replace: writing("replace"),
   delete: writing("delete"),
+  patch: {
+    family: "modern",
+    load: async () => {
+      const { patch, patchHelp } = await import("./patch.ts");
+      return { run: patch, help: patchHelp };
+    },
+  },
+  label: {
+    family: "modern",
+    load: async () => {
+      const { label, labelHelp } = await import("./label.ts");
+      return { run: label, help: labelHelp };
+    },
+  },
   validate: {
     family: "modern",
     load: async () => {

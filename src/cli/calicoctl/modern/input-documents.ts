@@ -120,8 +120,8 @@ function contentOf(document: Document.Parsed, place: string): unknown {
 
 const firstLine = (text: string) => text.split("\n")[0] ?? "";
 
-/** One object, an array of objects, or a list of a kind. */
-function itemsOf(value: unknown, place: string, where: (path: string) => string): readonly InputResource[] {
+/** One object, an array of objects, or a list of a kind. @throws CommandFailure */
+export function itemsOf(value: unknown, place: string, where: (path: string) => string): readonly InputResource[] {
   if (value === null || value === undefined) return [];
   if (Array.isArray(value)) {
     return value.flatMap((one: unknown, at) => itemsOf(one, place, (path) => where(`[${at}].${path}`)));
