@@ -7,13 +7,16 @@ import { decodeIpamConfig, defaultIpamConfigText, type IpamConfig } from "../mod
 import { parseJson, stringifyJson } from "../model/json.ts";
 import { ipamError } from "./ipam-error.ts";
 
-export type ConfigChange = Partial<IpamConfig>;
+export interface ConfigChange extends Partial<IpamConfig> {
+  /** Kept for Calico's clients; nothing of Margay reads them. */
+  readonly foreign?: Readonly<{ kubeVirtVMAddressPersistence?: "Enabled" | "Disabled"; ipCooldownSeconds?: number }>;
+}
 
 /** The document after the change; the same text if it changes nothing. @throws IPAM_CONFIG_INVALID */
-export function changedConfig(text: string | undefined, change: ConfigChange): string {
+export function changedConfig(text: string | undefined, { foreign = {}, ...change }: ConfigChange): string {
   const before = text ?? defaultIpamConfigText;
   const current = decodeIpamConfig(before);
-  const next = { ...current, ...change };
+  const next: IpamConfig = { ...current, ...change };
   if (!next.strictAffinity && !next.autoAllocateBlocks) {
     refuse("Cannot disable 'StrictAffinity' and 'AutoAllocateBlocks' at the same time");
   }
@@ -29,13 +32,16 @@ export function changedConfig(text: string | undefined, change: ConfigChange): s
     maxBlocksPerHost: _max,
     ...others
   } = parseJson(before) as Record<string, unknown>;
-  const same = (Object.keys(next) as (keyof IpamConfig)[]).every((name) => next[name] === current[name]);
+  const same =
+    (Object.keys(next) as (keyof IpamConfig)[]).every((name) => next[name] === current[name]) &&
+    Object.entries(foreign).every(([name, value]) => others[name] === value);
   if (text !== undefined && same) return text;
   return stringifyJson({
     ...(next.strictAffinity ? { strict_affinity: true } : {}),
     auto_allocate_blocks: next.autoAllocateBlocks,
     ...(next.blocksPerHostMax > 0 ? { maxBlocksPerHost: next.blocksPerHostMax } : {}),
     ...others,
+    ...foreign,
   });
 }
 

@@ -1,49 +1,112 @@
-/** `calicoctl ipam show [--show-blocks | --ip=IP]` (calicoctl.md 4.7) */
+/** `calicoctl ipam show` (calicoctl.md 4.7) */
 
-import { parseArgs } from "node:util";
 import { cidrCovers, tryParseIpAddress } from "../../../base/addresses.ts";
 import { Ipam } from "../../../ipam/ipam.ts";
+import type { HeldAddress } from "../../../ipam/ipam-requests.ts";
+import { decodeIpamConfig, defaultIpamConfigText } from "../../../model/ipam-documents.ts";
+import { parseJson } from "../../../model/json.ts";
+import { ipamConfigKey } from "../../../model/keys.ts";
+import type { Store } from "../../../store/store.ts";
 import { type CalicoctlContext, CommandFailure, UsageError } from "../command.ts";
+import { boxedTable } from "./boxed-table.ts";
+import { readWords } from "./words.ts";
 
-export const ipamUsage = `Usage:
-  calicoctl ipam show [--show-blocks | --ip=<IP>]
+export const ipamShowUsage = `Usage:
+  calicoctl ipam show [--ip=IP | --show-blocks | --show-borrowed | --show-configuration]
+`;
+
+export const ipamShowHelp = `Shows how much of the address pools is used, and by whom.
+
+${ipamShowUsage}
+Options:
+      --ip=IP              who holds the address
+      --show-blocks        the blocks below their pools
+      --show-borrowed      addresses that a host uses from another host's block
+      --show-configuration how addresses are given out
+
+Examples:
+  calicoctl ipam show --show-blocks
+  calicoctl ipam show --ip=192.168.10.65
 `;
 
 export async function ipamShow({ io, store, clock }: CalicoctlContext, args: readonly string[]): Promise<number> {
-  const options = readOptions(args);
-  const address = options.ip === undefined ? undefined : tryParseIpAddress(options.ip);
-  if (options.ip !== undefined && address === undefined) {
-    const problem = `Error executing command: invalid IP address specified: ${options.ip}\n`;
-    throw new CommandFailure("stdout", problem);
-  }
-  const ipam = new Ipam({ store: await store(), clock });
-  if (address === undefined) {
-    io.stdout(await utilizationTable(ipam, options["show-blocks"]));
-    return 0;
-  }
-  const held = await ipam.lookup(address);
-  if (held === undefined) {
-    io.stdout(`${address} is not assigned\n`);
-    return 0;
-  }
-  const attributes = Object.entries(held.attributes).sort(([a], [b]) => (a < b ? -1 : 1));
-  io.stdout(`IP ${address} is in use\nHandle ID: ${held.handle ?? "<none>"}\n`);
-  if (attributes.length === 0) io.stdout("No Active Owner attributes defined\n");
-  else io.stdout(`Active Owner Attributes:\n${attributes.map(([name, value]) => `  ${name}: ${value}\n`).join("")}`);
+  const { values, positionals } = readWords(
+    args,
+    {
+      ip: { type: "string" },
+      "show-blocks": { type: "boolean", default: false },
+      "show-borrowed": { type: "boolean", default: false },
+      "show-configuration": { type: "boolean", default: false },
+    },
+    ipamShowUsage,
+  );
+  const chosen = [
+    values.ip !== undefined,
+    values["show-blocks"],
+    values["show-borrowed"],
+    values["show-configuration"],
+  ];
+  if (positionals.length > 0 || chosen.filter(Boolean).length > 1) throw new UsageError(ipamShowUsage);
+  const address = values.ip === undefined ? undefined : parseAddress(values.ip);
+  const opened = await store();
+  const ipam = new Ipam({ store: opened, clock });
+  if (address !== undefined) io.stdout(addressText(address, await ipam.lookup(address)));
+  else if (values["show-borrowed"]) io.stdout(borrowedText(await ipam.listHeld()));
+  else if (values["show-configuration"]) io.stdout(await configurationTable(opened));
+  else io.stdout(await utilizationTable(ipam, values["show-blocks"]));
   return 0;
 }
 
-function readOptions(args: readonly string[]): { ip?: string | undefined; "show-blocks": boolean } {
-  try {
-    const { values } = parseArgs({
-      args: [...args],
-      options: { ip: { type: "string" }, "show-blocks": { type: "boolean", default: false } },
-    });
-    if (values.ip === undefined || !values["show-blocks"]) return values;
-  } catch {
-    // said below
-  }
-  throw new UsageError(ipamUsage);
+/** @throws CommandFailure, on standard output as the original's */
+export function parseAddress(text: string) {
+  const address = tryParseIpAddress(text);
+  if (address !== undefined) return address;
+  throw new CommandFailure("stdout", `Error executing command: invalid IP address specified: ${text}\n`);
+}
+
+function addressText(address: string, held: HeldAddress | undefined): string {
+  if (held === undefined) return `${address} is not assigned\n`;
+  const attributes = Object.entries(held.attributes).sort(([a], [b]) => (a < b ? -1 : 1));
+  const owners =
+    attributes.length === 0
+      ? "No Active Owner attributes defined\n"
+      : `Active Owner Attributes:\n${attributes.map(([name, value]) => `  ${name}: ${value}\n`).join("")}`;
+  return `IP ${address} is in use\nHandle ID: ${held.handle ?? "<none>"}\n${owners}`;
+}
+
+function borrowedText(held: readonly HeldAddress[]): string {
+  const borrowed = held.filter(
+    ({ attributes: { node }, blockOwner }) => node !== undefined && blockOwner !== undefined && node !== blockOwner,
+  );
+  const rows = borrowed.map(({ address, attributes, block, blockOwner = "", handle = "" }) => [
+    address,
+    attributes.node ?? "",
+    block,
+    blockOwner,
+    attributes.pod !== undefined ? "pod" : attributes["vmi-name"] !== undefined ? "vmi" : (attributes.type ?? ""),
+    attributes.pod === undefined ? handle : `${attributes.namespace ?? ""}/${attributes.pod}`,
+  ]);
+  const table = boxedTable(["IP", "BORROWING-NODE", "BLOCK", "BLOCK OWNER", "TYPE", "ALLOCATED-TO"], rows);
+  const unknown = held.filter(({ attributes: { node } }) => node === undefined).length;
+  if (unknown === 0) return table;
+  return `${table}\nNote: found ${unknown} IP allocations without an explicit node association. Unable to determine if they are borrowed.\n`;
+}
+
+/** Members that a document has besides the three of every release are shown as they are. */
+async function configurationTable(store: Store): Promise<string> {
+  const text = (await store.get(ipamConfigKey))?.value ?? defaultIpamConfigText;
+  const { strictAffinity, autoAllocateBlocks, blocksPerHostMax } = decodeIpamConfig(text, ipamConfigKey);
+  const { kubeVirtVMAddressPersistence, ipCooldownSeconds } = parseJson(text) as Readonly<Record<string, unknown>>;
+  const rows = [
+    ["StrictAffinity", String(strictAffinity)],
+    ["AutoAllocateBlocks", String(autoAllocateBlocks)],
+    ["MaxBlocksPerHost", String(blocksPerHostMax)],
+    ...(kubeVirtVMAddressPersistence === undefined
+      ? []
+      : [["KubeVirtVMAddressPersistence", String(kubeVirtVMAddressPersistence)]]),
+    ...(ipCooldownSeconds === undefined ? [] : [["IPCooldownSeconds", String(ipCooldownSeconds)]]),
+  ];
+  return boxedTable(["PROPERTY", "VALUE"], rows);
 }
 
 async function utilizationTable(ipam: Ipam, showBlocks: boolean): Promise<string> {
@@ -61,7 +124,7 @@ async function utilizationTable(ipam: Ipam, showBlocks: boolean): Promise<string
       rows.push(["Block", block.cidr, ...numbers(block.capacity, block.used)]);
     }
   }
-  return table(["GROUPING", "CIDR", "IPS TOTAL", "IPS IN USE", "IPS FREE"], rows);
+  return boxedTable(["GROUPING", "CIDR", "IPS TOTAL", "IPS IN USE", "IPS FREE"], rows);
 }
 
 function numbers(capacity: number, used: number): readonly string[] {
@@ -77,18 +140,4 @@ function short(value: number): string {
     .toPrecision(5)
     .replace(/\.?0+(?=e|$)/, "")
     .replace(/e\+(\d)$/, "e+0$1");
-}
-
-/** Header centred with the extra blank right, texts left, plain numbers right. */
-function table(header: readonly string[], rows: readonly (readonly string[])[]): string {
-  const widths = header.map((title, at) => Math.max(title.length, ...rows.map((row) => (row[at] ?? "").length)));
-  const rule = `+${widths.map((width) => "-".repeat(width + 2)).join("+")}+`;
-  const centred = (text: string, width: number) =>
-    text.padStart(text.length + Math.floor((width - text.length) / 2)).padEnd(width);
-  const aligned = (text: string, width: number) =>
-    /^[\d.e+]+$/.test(text) ? text.padStart(width) : text.padEnd(width);
-  const line = (row: readonly string[], align: (text: string, width: number) => string) =>
-    `|${widths.map((width, at) => ` ${align(row[at] ?? "", width)} `).join("|")}|`;
-  const lines = [rule, line(header, centred), rule, ...rows.map((row) => line(row, aligned)), rule];
-  return `${lines.join("\n")}\n`;
 }
