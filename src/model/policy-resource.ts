@@ -72,7 +72,7 @@ export function checkPolicyFlags(spec: z.infer<typeof GlobalNetworkPolicySpec>, 
   }
 }
 
-const tieredKinds = [
+export const tieredKinds = [
   "GlobalNetworkPolicy",
   "NetworkPolicy",
   "StagedGlobalNetworkPolicy",

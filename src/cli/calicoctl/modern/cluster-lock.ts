@@ -6,9 +6,6 @@ import { clusterInformationKey } from "../../../model/keys.ts";
 import { encode } from "../../../model/resource.ts";
 import type { Store } from "../../../store/store.ts";
 
-/** The release whose command lines and data this calicoctl speaks. */
-export const clientVersion = "v3.32.1";
-
 export interface ClusterState {
   readonly information: ClusterInformation;
   readonly revision: number;

@@ -50,9 +50,21 @@ export const modernCommands: CommandTable = {
   }),
   "datastore migrate lock": locking("lock"),
   "datastore migrate unlock": locking("unlock"),
+  "datastore migrate export": modern(async () => {
+    const { exportDatastore, exportHelp } = await import("./datastore-export.ts");
+    return { run: exportDatastore, help: exportHelp };
+  }),
+  "datastore migrate import": modern(async () => {
+    const { importDatastore, importHelp } = await import("./datastore-export.ts");
+    return { run: importDatastore, help: importHelp };
+  }),
+  "datastore migrate-policy-names": modern(async () => {
+    const { migratePolicyNames, migratePolicyNamesHelp } = await import("./migrate-policy-names.ts");
+    return { run: migratePolicyNames, help: migratePolicyNamesHelp };
+  }),
   version: modern(async () => {
-    const { version, versionUsage } = await import("./version.ts");
-    return { run: version, help: versionUsage };
+    const { version, versionHelp } = await import("./version.ts");
+    return { run: version, help: versionHelp };
   }),
 };
 

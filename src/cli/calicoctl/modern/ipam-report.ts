@@ -6,7 +6,7 @@ import type { InspectedAddress } from "../../../ipam/inspection.ts";
 import type { AddressRelease } from "../../../ipam/ipam-requests.ts";
 import { stringifyJson } from "../../../model/json.ts";
 import { decode } from "../../../model/resource.ts";
-import { clientVersion } from "./cluster-lock.ts";
+import { clientVersion } from "./client-version.ts";
 import type { CheckedPlan } from "./ipam-plan.ts";
 
 export function reportOf({ cluster, findings }: CheckedPlan): string {

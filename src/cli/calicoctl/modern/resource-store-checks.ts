@@ -6,7 +6,7 @@ import { IpPool } from "../../../model/ip-pool.ts";
 import { checkIpPoolOverlap } from "../../../model/ip-pool-check.ts";
 import { blocksPrefix, kindPrefix, parseBlockKey, tierKey } from "../../../model/keys.ts";
 import type { Kind } from "../../../model/kinds.ts";
-import { isTieredPolicy, tierOf } from "../../../model/policy-resource.ts";
+import { isTieredPolicy, tieredKinds, tierOf } from "../../../model/policy-resource.ts";
 import { AnyResource, check, decode } from "../../../model/resource.ts";
 import { builtInTiers } from "../../../model/tier.ts";
 import type { Compare } from "../../../store/store.ts";
@@ -54,13 +54,6 @@ export async function checkTierRemoval(store: ResourceStore, name: string): Prom
     }
   }
 }
-
-const tieredKinds: readonly Kind[] = [
-  "GlobalNetworkPolicy",
-  "NetworkPolicy",
-  "StagedGlobalNetworkPolicy",
-  "StagedNetworkPolicy",
-];
 
 /** Those that can be read. */
 export async function resourcesOfKind(store: ResourceStore, kind: Kind): Promise<readonly AnyResource[]> {
