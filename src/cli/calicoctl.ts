@@ -5,10 +5,8 @@
 
 import { type Clock, systemClock } from "../base/clock.ts";
 import { BadInput, describeError, OperationError } from "../base/errors.ts";
-import { silentLog } from "../base/log.ts";
 import type { Role, RoleIo } from "../base/role.ts";
-import { configFilePath, resolveEndpoints } from "../store/connection-settings.ts";
-import { connectEtcd } from "../store/etcd-client.ts";
+import { configFilePath } from "../store/connection-settings.ts";
 import type { Store } from "../store/store.ts";
 import { classicCommands } from "./calicoctl/classic/commands.ts";
 import {
@@ -20,9 +18,7 @@ import {
   UsageError,
 } from "./calicoctl/command.ts";
 import { modernCommands } from "./calicoctl/modern/commands.ts";
-
-/** How long a command waits for a store that does not answer. */
-const storeTimeoutMs = 5_000;
+import { checkGlobalFlags, type GlobalFlags, type OpenStore, openStore, storeAdvice } from "./calicoctl/open-store.ts";
 
 const commands: CommandTable = { ...classicCommands, ...modernCommands };
 
@@ -53,8 +49,7 @@ export const role: Role = { summary: "Calico's command line", run: (argv, io) =>
 
 export interface CalicoctlOptions {
   readonly clock?: Clock;
-  /** For tests: another way to the store. */
-  readonly openStore?: (endpoints: readonly string[]) => Promise<Store>;
+  readonly openStore?: OpenStore;
 }
 
 export async function runCalicoctl(
@@ -85,25 +80,37 @@ export async function runCalicoctl(
     return 0;
   }
   const clock = options.clock ?? systemClock;
-  const open =
-    options.openStore ??
-    ((endpoints) => connectEtcd({ endpoints, clock, log: silentLog, callTimeoutMs: storeTimeoutMs }));
   let opened: Promise<Store> | undefined;
+  let comparing: Promise<void> | undefined;
   const context: CalicoctlContext = {
     io,
     clock,
+    commands,
     store: async () => {
-      opened ??= open(resolveEndpoints(flags.store, io.env, flags.config));
-      return opened;
+      if (opened !== undefined) return opened;
+      opened = openStore(flags, { io, clock }, options.openStore);
+      const store = await opened;
+      // Beside the command's own work: a store that does not answer is waited for once.
+      if (entry.comparesVersions === true && !flags.allowVersionMismatch) comparing = compareVersions(store, io);
+      return store;
     },
   };
   try {
+    checkGlobalFlags(flags);
     return await run(context, args);
   } catch (error) {
-    return sayWhy(error, io, entry.family, words);
+    const code = sayWhy(error, io, entry.family, words);
+    if (entry.family === "modern" && isUnavailable(error)) io.stderr(storeAdvice(flags, io));
+    return code;
   } finally {
+    await comparing;
     if (opened !== undefined) await (await opened.catch(() => undefined))?.[Symbol.asyncDispose]();
   }
+}
+
+async function compareVersions(store: Store, io: RoleIo): Promise<void> {
+  const { warnOfVersionMismatch } = await import("./calicoctl/version-mismatch.ts");
+  await warnOfVersionMismatch(store, io.stderr);
 }
 
 function sayWhy(error: unknown, io: RoleIo, family: CommandFamily, words: readonly string[]): number {
@@ -112,7 +119,7 @@ function sayWhy(error: unknown, io: RoleIo, family: CommandFamily, words: readon
     io[error.stream](error.message);
     return 1;
   }
-  if (error instanceof OperationError && error.code === "STORE_UNAVAILABLE") {
+  if (isUnavailable(error)) {
     const problem = `Error accessing etcd (${describeError(error)}).  Is etcd running?`;
     if (family === "classic") io.stdout(paragraph(`${words[0]}: ${problem}`));
     else io.stderr(`${problem}\n`);
@@ -126,28 +133,31 @@ function sayWhy(error: unknown, io: RoleIo, family: CommandFamily, words: readon
   throw error;
 }
 
+function isUnavailable(error: unknown): boolean {
+  return error instanceof OperationError && error.code === "STORE_UNAVAILABLE";
+}
+
 function usageFailure(io: RoleIo, text: string): number {
   io.stderr(text);
   return 1;
 }
 
-interface GlobalFlags {
-  readonly store: string | undefined;
-  readonly config: string | undefined;
-}
+type ValueFlag = "store" | "config" | "logLevel" | "requestTimeout" | "ignored";
 
-const flagsWithValue: Readonly<Record<string, "store" | "config" | "ignored">> = {
+const flagsWithValue: Readonly<Record<string, ValueFlag>> = {
   "--store": "store",
   "-c": "config",
   "--config": "config",
-  "-l": "ignored",
-  "--log-level": "ignored",
+  "-l": "logLevel",
+  "--log-level": "logLevel",
+  "--request-timeout": "requestTimeout",
   "--context": "ignored",
 };
 
 /** Flags of all commands, wherever they stand; without flags in the answer: what is wrong with them. */
 function readGlobalFlags(argv: readonly string[]): { flags: GlobalFlags | undefined; words: readonly string[] } {
-  const values: { store?: string; config?: string; ignored?: string } = {};
+  const values: Partial<Record<ValueFlag, string>> = {};
+  let allowVersionMismatch = false;
   const words: string[] = [];
   for (let at = 0; at < argv.length; at++) {
     const word = argv[at] ?? "";
@@ -157,7 +167,10 @@ function readGlobalFlags(argv: readonly string[]): { flags: GlobalFlags | undefi
     }
     const [flag = "", ...rest] = word.split("=");
     const meaning = Object.hasOwn(flagsWithValue, flag) ? flagsWithValue[flag] : undefined;
-    if (word === "--allow-version-mismatch") continue;
+    if (word === "--allow-version-mismatch") {
+      allowVersionMismatch = true;
+      continue;
+    }
     if (meaning === undefined) {
       words.push(word);
       continue;
@@ -166,5 +179,6 @@ function readGlobalFlags(argv: readonly string[]): { flags: GlobalFlags | undefi
     if (value === undefined) return { flags: undefined, words: [`calicoctl: ${flag} needs a value`] };
     values[meaning] = value;
   }
-  return { flags: { store: values.store, config: values.config }, words };
+  const { store, config, logLevel, requestTimeout } = values;
+  return { flags: { store, config, logLevel, requestTimeout, allowVersionMismatch }, words };
 }

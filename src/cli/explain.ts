@@ -11,7 +11,7 @@ import { readCluster } from "../policy/explain/cluster-model.ts";
 import { explainEndpoint } from "../policy/explain/endpoint.ts";
 import { explainFlow } from "../policy/explain/flow.ts";
 import { packetOf, parseTraffic, sourcePortDefault, type Traffic } from "../policy/explain/packet.ts";
-import { resolveEndpoints } from "../store/connection-settings.ts";
+import { resolveConnection } from "../store/connection-settings.ts";
 import { connectEtcd } from "../store/etcd-client.ts";
 import type { Store } from "../store/store.ts";
 import { askKernels } from "./explain/ask-kernels.ts";
@@ -53,7 +53,7 @@ async function runExplain(argv: readonly string[], io: RoleIo): Promise<number> 
       return 0;
     }
     const clock = systemClock;
-    await using store = await connectEtcd({ endpoints: settings.endpoints, clock, log: silentLog });
+    await using store = await connectEtcd({ ...settings.connection, clock, log: silentLog });
     const context = { settings, store, clock, io };
     return settings.command === "flow" ? await flow(context) : await endpoint(context);
   } catch (error) {
@@ -230,7 +230,7 @@ function parseSettings(argv: readonly string[], env: RoleIo["env"]) {
     kernel: !values["no-kernel"],
     timeoutMs: wholeNumber(values.timeout, "--timeout", 300) * 1_000,
     json: values.output === "json",
-    endpoints: resolveEndpoints(values.store, env),
+    connection: resolveConnection(values.store, env),
     socketPath: join(values["run-dir"], "node.sock"),
     dockerHost: values["docker-host"],
   } as const;

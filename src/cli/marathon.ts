@@ -9,7 +9,7 @@ import { createLog, type Log } from "../base/log.ts";
 import type { Role, RoleIo } from "../base/role.ts";
 import { defaultSettings, type MarathonSettings } from "../marathon/settings.ts";
 import { type Marathon, startMarathon } from "../marathon/start-marathon.ts";
-import { resolveEndpoints } from "../store/connection-settings.ts";
+import { resolveConnection } from "../store/connection-settings.ts";
 import { connectEtcd } from "../store/etcd-client.ts";
 import type { Store } from "../store/store.ts";
 import { uiRoutes } from "../ui/serve.ts";
@@ -103,7 +103,7 @@ async function runMarathon(argv: readonly string[], io: RoleIo): Promise<number>
     return 112;
   }
   const log = createLog("marathon");
-  await using store = await connectEtcd({ endpoints: resolveEndpoints(values.store, io.env), clock: systemClock, log });
+  await using store = await connectEtcd({ ...resolveConnection(values.store, io.env), clock: systemClock, log });
   try {
     await serve(settings, store, log, io.signal);
     return 0;

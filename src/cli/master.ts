@@ -6,7 +6,7 @@ import { createLog } from "../base/log.ts";
 import type { Role } from "../base/role.ts";
 import { masterUsage, parseMasterFlags } from "../mesos/master/flags.ts";
 import { runMaster } from "../mesos/master/start-master.ts";
-import { resolveEndpoints } from "../store/connection-settings.ts";
+import { resolveConnection } from "../store/connection-settings.ts";
 
 const storeVariables = ["CALICO_ETCD_ENDPOINTS", "ETCD_ENDPOINTS", "ETCD_AUTHORITY"];
 
@@ -20,8 +20,8 @@ export const role: Role = {
     try {
       const flags = parseMasterFlags(argv, io.env);
       const named = flags.store !== undefined || storeVariables.some((name) => (io.env[name] ?? "") !== "");
-      const endpoints = named ? resolveEndpoints(flags.store, io.env) : undefined;
-      await runMaster({ flags, endpoints, clock: systemClock, log: createLog("master") }, io.signal);
+      const connection = named ? resolveConnection(flags.store, io.env) : undefined;
+      await runMaster({ flags, connection, clock: systemClock, log: createLog("master") }, io.signal);
       return 0;
     } catch (error) {
       if (!(error instanceof BadInput)) throw error;

@@ -21,7 +21,7 @@ import { readDriverSettings } from "../plugins/docker/driver-settings.ts";
 import { DOCKER_HOST_DEFAULT, DockerEngine } from "../plugins/docker/engine/docker-engine.ts";
 import { parseEngineHost } from "../plugins/docker/engine/engine-connection.ts";
 import { PoolMemory } from "../plugins/docker/pool-memory.ts";
-import { resolveEndpoints } from "../store/connection-settings.ts";
+import { resolveConnection } from "../store/connection-settings.ts";
 import { connectEtcd } from "../store/etcd-client.ts";
 
 const help = `margay node: addresses, routes and firewall policy for the containers of this host
@@ -83,7 +83,7 @@ async function serve(settings: Settings, io: RoleIo): Promise<void> {
     log.warn({ event: "felix_settings_ignored", problems: settings.felix.problems });
   }
   const { name, startUp, stateDir, runDir, docker } = settings;
-  await using store = await connectEtcd({ endpoints: settings.endpoints, clock, log });
+  await using store = await connectEtcd({ ...settings.connection, clock, log });
   const surroundings = localSurroundings;
   const { addresses } = startUp;
   const host = new LocalHost(name, await firstAddresses({ store, clock, host: name, addresses, surroundings }));
@@ -115,7 +115,7 @@ async function serve(settings: Settings, io: RoleIo): Promise<void> {
     docker === undefined
       ? undefined
       : DockerPlugin.start({ ...docker, graceMs: settings.graceMs, agent, store, pools, stateDir, clock, log });
-  log.info({ event: "node_started", host: host.name, address: host.address, endpoints: settings.endpoints });
+  log.info({ event: "node_started", host: host.name, address: host.address, endpoints: settings.connection.endpoints });
   const stopped = Promise.withResolvers<void>();
   if (io.signal.aborted) stopped.resolve();
   io.signal.addEventListener("abort", () => stopped.resolve(), { once: true });
@@ -171,7 +171,7 @@ function parseSettings(argv: readonly string[], env: RoleIo["env"]) {
     ),
     migratePolicies: values["migrate-policies"],
     logLevel: env.MARGAY_LOG ?? startUpLogLevel(env),
-    endpoints: resolveEndpoints(values.store, named),
+    connection: resolveConnection(values.store, named),
     runDir: values["run-dir"],
     stateDir: values["state-dir"],
     graceMs,

@@ -38,7 +38,7 @@ test("--help tells of every flag and exits 0", async () => {
 for (const [argv, sentence] of [
   [["--nonsense"], "--nonsense"],
   [["positional"], "positional"],
-  [["--listen=https://127.0.0.1:2379"], "TLS (https) to the store is not supported yet"],
+  [["--listen=https://127.0.0.1:2379"], "has the scheme https:"],
   [["--listen=,"], "no etcd endpoints specified"],
   [["--retention=0h"], "a duration such as 90s, 30m or 1h"],
   [["--retention=1day"], "a duration such as 90s, 30m or 1h"],

@@ -114,7 +114,8 @@ function parseSettings(argv: readonly string[]): Settings | "help" {
 }
 
 function hostAndPort(url: string): { host: string; port: number } {
-  const { hostname, port } = new URL(url);
+  const { protocol, hostname, port } = new URL(url);
+  if (protocol !== "http:") throw new BadInput("--listen", `"${url}" has the scheme ${protocol}`, "http://HOST:PORT");
   return { host: hostname.replace(/^\[|\]$/g, ""), port: port === "" ? 80 : Number(port) };
 }
 

@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describeError } from "../base/errors.ts";
-import { resolveEndpoints } from "./connection-settings.ts";
+import { resolveConnection } from "./connection-settings.ts";
 
 const directory = mkdtempSync(join(tmpdir(), "margay-settings-"));
 afterAll(() => rmSync(directory, { recursive: true }));
@@ -12,6 +12,12 @@ const absent = join(directory, "absent.cfg");
 
 function fileWith(text: string): string {
   const path = join(directory, `${crypto.randomUUID()}.cfg`);
+  writeFileSync(path, text);
+  return path;
+}
+
+function pem(text: string): string {
+  const path = join(directory, `${text}.pem`);
   writeFileSync(path, text);
   return path;
 }
@@ -81,7 +87,92 @@ const resolved: readonly [
   ],
 ];
 for (const [name, flag, env, file, endpoints] of resolved) {
-  test(name, () => expect(resolveEndpoints(flag, env, file)).toEqual(endpoints));
+  test(name, () => expect<readonly string[]>(resolveConnection(flag, env, file).endpoints).toEqual(endpoints));
+}
+
+const secured = fileWith(`spec:
+  etcdEndpoints: https://10.0.0.1:2379
+  etcdUsername: root
+  etcdPassword: secret
+  etcdCACert: ca of the file
+`);
+const inEnv = {
+  ETCD_KEY_FILE: pem("key"),
+  CALICO_ETCD_CERT_FILE: pem("cert"),
+  ETCD_USERNAME: "me",
+  ETCD_PASSWORD: "pass",
+};
+
+const credentials: readonly [
+  name: string,
+  flag: string | undefined,
+  env: Record<string, string>,
+  file: string,
+  settings: object,
+][] = [
+  [
+    "certificates and user of the file go to its endpoints",
+    undefined,
+    {},
+    secured,
+    {
+      endpoints: ["https://10.0.0.1:2379"],
+      source: secured,
+      tls: { ca: "ca of the file", cert: undefined, key: undefined },
+      user: { name: "root", password: "secret" },
+    },
+  ],
+  [
+    "and nowhere else",
+    undefined,
+    { ETCD_ENDPOINTS: "http://a:1" },
+    secured,
+    { endpoints: ["http://a:1"], source: "ETCD_ENDPOINTS" },
+  ],
+  ["not to a flag's endpoint either", "http://a:1", {}, secured, { endpoints: ["http://a:1"], source: "--store" }],
+  [
+    "those of the environment count instead of the file's, as a whole",
+    undefined,
+    inEnv,
+    secured,
+    {
+      endpoints: ["https://10.0.0.1:2379"],
+      source: secured,
+      tls: { ca: undefined, cert: "cert", key: "key" },
+      user: { name: "me", password: "pass" },
+    },
+  ],
+  [
+    "the old authority with its scheme",
+    undefined,
+    { ETCD_AUTHORITY: "a:1", ETCD_SCHEME: "https" },
+    absent,
+    { endpoints: ["https://a:1"], source: "ETCD_AUTHORITY" },
+  ],
+  [
+    "port 443 said is port 443",
+    "https://a:443,https://b",
+    {},
+    absent,
+    { endpoints: ["https://a:443", "https://b:2379"], source: "--store" },
+  ],
+  [
+    "an empty file says nothing",
+    undefined,
+    {},
+    fileWith(""),
+    { endpoints: ["http://127.0.0.1:2379"], source: undefined },
+  ],
+  [
+    "settings of Kubernetes may stand there",
+    undefined,
+    {},
+    fileWith("spec: {k8sClientQPS: 5, kubeconfig: x, etcdEndpoints: 'a:1'}"),
+    { endpoints: ["http://a:1"], source: expect.any(String) },
+  ],
+];
+for (const [name, flag, env, file, settings] of credentials) {
+  test(name, () => expect<object>(resolveConnection(flag, env, file)).toEqual(settings));
 }
 
 const refusedInputs: readonly [
@@ -91,31 +182,30 @@ const refusedInputs: readonly [
   file: string,
   sentence: string,
 ][] = [
-  ["https", "https://a:2379", {}, absent, "TLS (https) to the store is not supported yet"],
-  [
-    "the old authority with https",
-    undefined,
-    { ETCD_AUTHORITY: "a:1", ETCD_SCHEME: "https" },
-    absent,
-    "TLS (https) to the store",
-  ],
   ["another scheme", "ftp://a", {}, absent, "ftp:"],
   ["a path", "http://a:1/x", {}, absent, "path or query"],
   ["a password in the URL", "http://u:p@a:1", {}, absent, "holds a user or password"],
   ["nothing", " , ", {}, absent, "no etcd endpoints specified"],
   [
-    "a key file",
+    "a key without its certificate",
     undefined,
-    { ETCD_KEY_FILE: "/k", ETCD_ENDPOINTS: "http://a:1" },
+    { ETCD_KEY_FILE: pem("key"), ETCD_ENDPOINTS: "https://a:1" },
     absent,
-    "etcdKeyFile is set, but TLS",
+    "a certificate and its key are only of use together",
   ],
   [
-    "users",
+    "a certificate that is not there",
     undefined,
-    { ETCD_USERNAME: "u", CALICO_ETCD_PASSWORD: "p" },
+    { ETCD_CA_CERT_FILE: "/nonexistent", ETCD_ENDPOINTS: "https://a:1" },
     absent,
-    "users and passwords are not supported",
+    "environment: etcdCACertFile: cannot read /nonexistent",
+  ],
+  [
+    "certificates for an endpoint without TLS",
+    undefined,
+    { ETCD_CA_CERT_FILE: pem("ca"), ETCD_ENDPOINTS: "https://a:1,http://b:1" },
+    absent,
+    "certificates are set, but http://b:1 is without TLS",
   ],
   ["discovery", undefined, { ETCD_DISCOVERY_SRV: "example.org" }, absent, "SRV record is not supported"],
   [
@@ -134,22 +224,37 @@ const refusedInputs: readonly [
     '"kubernetes" is not supported',
   ],
   [
-    "a certificate in the file",
+    "a certificate in the file both ways",
     undefined,
     {},
-    fileWith("spec: {etcdCACertFile: /ca}"),
-    "etcdCACertFile is set, but TLS",
+    fileWith(`spec: {etcdEndpoints: "https://a:1", etcdCACertFile: ${pem("ca")}, etcdCACert: x}`),
+    "etcdCACert and etcdCACertFile are both set",
   ],
-  ["a file of another kind", undefined, {}, fileWith("kind: Deployment"), "Deployment"],
+  [
+    "a misspelt setting",
+    undefined,
+    {},
+    fileWith("spec: {etcdEndpoint: a}"),
+    'failed to parse config as YAML/JSON: unknown field "etcdEndpoint"',
+  ],
+  ["a field beside the spec", undefined, {}, fileWith("etcdEndpoints: a"), 'unknown field "etcdEndpoints"'],
+  ["another version", undefined, {}, fileWith("apiVersion: v1"), "invalid config file: unknown APIVersion 'v1'"],
+  [
+    "a file of another kind",
+    undefined,
+    {},
+    fileWith("kind: Deployment"),
+    "expected kind 'CalicoAPIConfig', got 'Deployment'",
+  ],
   ["a file that is no mapping", undefined, {}, fileWith("- a"), "not a mapping"],
-  ["a file that is no YAML", undefined, {}, fileWith("a: [b"), "not YAML"],
+  ["a file that is no YAML", undefined, {}, fileWith("a: [b"), "failed to parse config as YAML/JSON: "],
   ["endpoints that are no text", undefined, {}, fileWith("spec: {etcdEndpoints: [a]}"), "not a text"],
 ];
 for (const [name, flag, env, file, sentence] of refusedInputs) {
   test(`refused in a sentence: ${name}`, () => {
     let message = "accepted";
     try {
-      resolveEndpoints(flag, env, file);
+      resolveConnection(flag, env, file);
     } catch (error) {
       message = describeError(error);
     }

@@ -3,69 +3,117 @@
  *
  * Order: flag > environment (CALICO_ETCD_ENDPOINTS, ETCD_ENDPOINTS, ETCD_AUTHORITY with ETCD_SCHEME)
  * > /etc/calico/calicoctl.cfg (spec.etcdEndpoints) > http://127.0.0.1:2379.
- * What is asked for but cannot be honoured (discovery by SRV record, the kubernetes datastore, TLS, users) is refused
- * with one sentence: connecting without it would be a quiet downgrade.
+ * - Certificates, user and password come from the environment, else, if the endpoints come from the file, from the file:
+ *   those of one store are not shown to another.
+ * - What is asked for but cannot be honoured (discovery by SRV record, the kubernetes datastore, certificates for a plain
+ *   http endpoint) is refused with one sentence: connecting without it would be a quiet downgrade.
  */
 import { readFileSync } from "node:fs";
-import { parse as parseYaml } from "yaml";
 import { BadInput, OperationError } from "../base/errors.ts";
+import { readConfigFile } from "./config-file.ts";
+import type { EtcdConnectionOptions } from "./etcd-connection.ts";
 
 export const configFilePath = "/etc/calico/calicoctl.cfg";
 export const defaultEndpoint = "http://127.0.0.1:2379";
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 
-/** What calicoctl's configuration file and the environment can say about the connection. */
-export interface ConnectionSettings {
+/** What flags, environment and file can say about the connection. */
+export interface ConnectionSettings extends Pick<EtcdConnectionOptions, "tls" | "user"> {
   /** URLs such as http://10.0.0.1:2379, without path; never empty. */
   readonly endpoints: readonly string[];
+  /** Who named the endpoints: "--store", "ETCD_ENDPOINTS", a file; undefined: nobody. */
+  readonly source: string | undefined;
 }
 
-interface ConfigFile {
-  readonly spec?: Readonly<Record<string, unknown>>;
-}
-
-/** Endpoints to connect to; throws BadInput or OperationError STORE_UNAUTHORIZED for what is not supported. */
-export function resolveEndpoints(flag: string | undefined, env: Environment, file: string = configFilePath): string[] {
-  return [...resolveConnection(flag, env, file).endpoints];
-}
-
+/** @throws BadInput, or OperationError STORE_UNAUTHORIZED for what is not supported */
 export function resolveConnection(
   flag: string | undefined,
   env: Environment,
   file: string = configFilePath,
 ): ConnectionSettings {
-  if (flag !== undefined) return { endpoints: parseEndpoints(flag, "--store") };
+  const fromEnv: Read = (name) => variable(env, environmentNames[name]);
+  const named = endpointsNamed(flag, env);
+  if (flag === undefined) refuseUnsupported(fromEnv, "environment");
+  if (named !== undefined) return settingsOf(named, fromEnv, "environment");
+  const spec = readConfigFile(file);
+  const fromFile: Read = (name) => textOf(spec?.[name], `${file}: spec.${name}`);
+  if (spec !== undefined) refuseUnsupported(fromFile, file);
+  const endpoints = fromFile("etcdEndpoints");
+  if (endpoints === undefined)
+    return settingsOf({ endpoints: [defaultEndpoint], source: undefined }, fromEnv, "environment");
+  const parsed = { endpoints: parseEndpoints(endpoints, `${file}: spec.etcdEndpoints`), source: file };
+  const anyInEnv = credentialNames.some((name) => fromEnv(name) !== undefined);
+  return anyInEnv ? settingsOf(parsed, fromEnv, "environment") : settingsOf(parsed, fromFile, file);
+}
 
+type Named = Pick<ConnectionSettings, "endpoints" | "source">;
+type Read = (name: SettingName) => string | undefined;
+
+/** By a flag or by the environment. */
+function endpointsNamed(flag: string | undefined, env: Environment): Named | undefined {
+  if (flag !== undefined) return { endpoints: parseEndpoints(flag, "--store"), source: "--store" };
   const fromEnv = variable(env, "ETCD_ENDPOINTS");
-  const discovery = variable(env, "ETCD_DISCOVERY_SRV");
-  if (fromEnv !== undefined && discovery !== undefined) {
+  if (fromEnv !== undefined && variable(env, "ETCD_DISCOVERY_SRV") !== undefined) {
     throw new BadInput(
       "ETCD_DISCOVERY_SRV",
       'multiple discovery or bootstrap options specified, use either "etcdEndpoints" or "etcdDiscoverySrv"',
       "only one of ETCD_ENDPOINTS and ETCD_DISCOVERY_SRV",
     );
   }
-  refuseUnsupported((name) => variable(env, environmentNames[name]), "environment");
-  if (fromEnv !== undefined) return { endpoints: parseEndpoints(fromEnv, "ETCD_ENDPOINTS") };
-
+  if (fromEnv !== undefined) return { endpoints: parseEndpoints(fromEnv, "ETCD_ENDPOINTS"), source: "ETCD_ENDPOINTS" };
   const authority = variable(env, "ETCD_AUTHORITY");
-  if (authority !== undefined) {
-    const scheme = variable(env, "ETCD_SCHEME") ?? "http";
-    const urls = authority
-      .split(",")
-      .map((part) => part.trim())
-      .map((part) => (part.includes("://") ? part : `${scheme}://${part}`));
-    return { endpoints: parseEndpoints(urls.join(","), "ETCD_AUTHORITY") };
-  }
+  if (authority === undefined) return undefined;
+  const scheme = variable(env, "ETCD_SCHEME") ?? "http";
+  const urls = authority
+    .split(",")
+    .map((part) => part.trim())
+    .map((part) => (part.includes("://") ? part : `${scheme}://${part}`));
+  return { endpoints: parseEndpoints(urls.join(","), "ETCD_AUTHORITY"), source: "ETCD_AUTHORITY" };
+}
 
-  const spec = readConfigFile(file)?.spec;
-  if (spec !== undefined) {
-    refuseUnsupported((name) => textOf(spec[name], `${file}: spec.${name}`), file);
-    const endpoints = textOf(spec.etcdEndpoints, `${file}: spec.etcdEndpoints`);
-    if (endpoints !== undefined) return { endpoints: parseEndpoints(endpoints, `${file}: spec.etcdEndpoints`) };
+function settingsOf(named: Named, read: Read, where: string): ConnectionSettings {
+  const [name, password] = [read("etcdUsername"), read("etcdPassword")];
+  const tls = tlsOf(read, where);
+  const plain = named.endpoints.find((endpoint) => !endpoint.startsWith("https:"));
+  if (tls !== undefined && plain !== undefined) {
+    throw unsupported(`${where}: certificates are set, but ${plain} is without TLS`, "make it https://");
   }
-  return { endpoints: [defaultEndpoint] };
+  return {
+    ...named,
+    ...(tls === undefined ? {} : { tls }),
+    // Used only if both are set, as by Calico's client.
+    ...(name === undefined || password === undefined ? {} : { user: { name, password } }),
+  };
+}
+
+function tlsOf(read: Read, where: string): ConnectionSettings["tls"] {
+  const pem = (inline: SettingName, file: SettingName): string | undefined => {
+    const [text, path] = [read(inline), read(file)];
+    if (text !== undefined && path !== undefined) {
+      throw new BadInput(where, `${inline} and ${file} are both set`, "only one of them");
+    }
+    return path === undefined ? text : pemIn(path, `${where}: ${file}`);
+  };
+  const ca = pem("etcdCACert", "etcdCACertFile");
+  const cert = pem("etcdCert", "etcdCertFile");
+  const key = pem("etcdKey", "etcdKeyFile");
+  if ((cert === undefined) !== (key === undefined)) {
+    throw new BadInput(where, "a certificate and its key are only of use together", "both or none");
+  }
+  if (ca === undefined && cert === undefined) return undefined;
+  return { ca, cert, key };
+}
+
+function pemIn(path: string, where: string): string {
+  try {
+    return readFileSync(path, "utf8");
+  } catch (cause) {
+    throw new OperationError("STORE_CONFIG_UNREADABLE", `${where}: cannot read ${path}`, {
+      cause,
+      retry: "after-change",
+    });
+  }
 }
 
 /** Parses a comma-separated list of URLs; `host:port` alone means http. */
@@ -88,21 +136,23 @@ function parseEndpoint(text: string, path: string): string {
   } catch {
     throw new BadInput(path, `"${text}" is not a URL`, expected);
   }
-  if (url.protocol === "https:") {
-    throw unsupported(`${path}: TLS (https) to the store is not supported yet`, "use an http:// endpoint");
+  if (url.protocol !== "http:" && url.protocol !== "https:") {
+    throw new BadInput(path, `"${text}" has the scheme ${url.protocol}`, expected);
   }
-  if (url.protocol !== "http:") throw new BadInput(path, `"${text}" has the scheme ${url.protocol}`, expected);
   if (url.username !== "" || url.password !== "")
     throw new BadInput(path, "the URL holds a user or password", expected);
   if ((url.pathname !== "/" && url.pathname !== "") || url.search !== "" || url.hash !== "") {
     throw new BadInput(path, `"${text}" has a path or query`, expected);
   }
-  const port = url.port === "" ? (/:80$/.test(text.replace(/\/$/, "")) ? "80" : "2379") : url.port;
-  return `http://${url.hostname}:${port}`;
+  // A URL forgets the port that its scheme implies; the one that nobody named is etcd's.
+  const implied = { "http:": "80", "https:": "443" }[url.protocol];
+  const port = url.port || (new RegExp(`:${implied}/?$`).test(text) ? implied : "2379");
+  return `${url.protocol}//${url.hostname}:${port}`;
 }
 
 const environmentNames = {
   datastoreType: "DATASTORE_TYPE",
+  etcdEndpoints: "ETCD_ENDPOINTS",
   etcdDiscoverySrv: "ETCD_DISCOVERY_SRV",
   etcdUsername: "ETCD_USERNAME",
   etcdPassword: "ETCD_PASSWORD",
@@ -115,21 +165,24 @@ const environmentNames = {
 } as const;
 type SettingName = keyof typeof environmentNames;
 
-function refuseUnsupported(read: (name: SettingName) => string | undefined, where: string): void {
+const credentialNames: readonly SettingName[] = [
+  "etcdUsername",
+  "etcdPassword",
+  "etcdKeyFile",
+  "etcdCertFile",
+  "etcdCACertFile",
+  "etcdKey",
+  "etcdCert",
+  "etcdCACert",
+];
+
+function refuseUnsupported(read: Read, where: string): void {
   const type = read("datastoreType");
   if (type !== undefined && type !== "etcdv3") {
     throw new BadInput(`${where}: datastoreType`, `"${type}" is not supported`, "etcdv3");
   }
   if (read("etcdDiscoverySrv") !== undefined) {
     throw unsupported(`${where}: discovery of etcd by SRV record is not supported`, "list the endpoints instead");
-  }
-  if (read("etcdUsername") !== undefined && read("etcdPassword") !== undefined) {
-    throw unsupported(`${where}: etcd users and passwords are not supported yet`, "remove etcdUsername/etcdPassword");
-  }
-  for (const name of ["etcdKeyFile", "etcdCertFile", "etcdCACertFile", "etcdKey", "etcdCert", "etcdCACert"] as const) {
-    if (read(name) !== undefined) {
-      throw unsupported(`${where}: ${name} is set, but TLS to the store is not supported yet`, `remove ${name}`);
-    }
   }
 }
 
@@ -143,37 +196,8 @@ function variable(env: Environment, name: string): string | undefined {
   return value === undefined || value.trim() === "" ? undefined : value.trim();
 }
 
-function readConfigFile(file: string): ConfigFile | undefined {
-  let text: string;
-  try {
-    text = readFileSync(file, "utf8");
-  } catch (error) {
-    if (error instanceof Error && "code" in error && error.code === "ENOENT") return undefined;
-    throw new OperationError("STORE_CONFIG_UNREADABLE", `cannot read ${file}`, { cause: error, retry: "after-change" });
-  }
-  const expected = "kind: CalicoAPIConfig, apiVersion: projectcalico.org/v3, spec: {...}";
-  let document: unknown;
-  try {
-    document = parseYaml(text);
-  } catch (error) {
-    throw new BadInput(file, `not YAML: ${error instanceof Error ? error.message : String(error)}`, expected);
-  }
-  if (!isRecord(document)) throw new BadInput(file, "not a mapping", expected);
-  if (document.kind !== undefined && document.kind !== "CalicoAPIConfig") {
-    throw new BadInput(`${file}: kind`, `"${String(document.kind)}"`, "CalicoAPIConfig");
-  }
-  const spec = document.spec;
-  if (spec === undefined || spec === null) return {};
-  if (!isRecord(spec)) throw new BadInput(`${file}: spec`, "not a mapping", expected);
-  return { spec };
-}
-
 function textOf(value: unknown, path: string): string | undefined {
   if (value === undefined || value === null || value === "") return undefined;
   if (typeof value !== "string") throw new BadInput(path, "not a text", "a text");
   return value;
-}
-
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }

@@ -7,10 +7,8 @@
  */
 import type { DescMessage, MessageInitShape, MessageShape } from "@bufbuild/protobuf";
 import { Backoff } from "../base/backoff.ts";
-import type { Clock } from "../base/clock.ts";
 import { OperationError } from "../base/errors.ts";
-import type { Log } from "../base/log.ts";
-import { closedError, EtcdConnection } from "./etcd-connection.ts";
+import { closedError, EtcdConnection, type EtcdConnectionOptions } from "./etcd-connection.ts";
 import { EtcdError } from "./etcd-error.ts";
 import { bytesOf, keysBelow, keyValueOf, outcomeOf, singleKey, txnRequest } from "./etcd-messages.ts";
 import { KV, Lease, type RangeResponse, type ResponseHeader } from "./etcd-protocol/etcd_pb.ts";
@@ -18,10 +16,7 @@ import type { GrpcChannel, Method } from "./etcd-protocol/grpc-channel.ts";
 import { EtcdWatch } from "./etcd-watch.ts";
 import type { KeyValue, Store, Transaction, TransactionOutcome, WatchBatch } from "./store.ts";
 
-export interface EtcdClientOptions {
-  readonly endpoints: readonly string[];
-  readonly clock: Clock;
-  readonly log: Log;
+export interface EtcdClientOptions extends EtcdConnectionOptions {
   /** Deadline of each call. */
   readonly callTimeoutMs?: number;
 }
@@ -214,7 +209,7 @@ class EtcdClient implements Store {
         return await call(channel, Math.max(1, untilMs - clock.monotonicMs()));
       } catch (error) {
         if (!(error instanceof EtcdError) || error.code !== "STORE_UNAVAILABLE") throw error;
-        if (sent && options.reads !== true) throw error;
+        if (sent && options.reads !== true && error.retry !== "now") throw error;
         backoff ??= new Backoff({ clock, minMs: retryMinMs, maxMs: retryMaxMs });
         const waitMs = backoff.next();
         if (clock.monotonicMs() + waitMs >= untilMs) throw error;

@@ -6,7 +6,8 @@ import type { Clock } from "../base/clock.ts";
 import { describeError } from "../base/errors.ts";
 import type { Log } from "../base/log.ts";
 import { EtcdError, unavailable } from "./etcd-error.ts";
-import { GrpcChannel } from "./etcd-protocol/grpc-channel.ts";
+import { Auth } from "./etcd-protocol/etcd_pb.ts";
+import { GrpcChannel, type TlsSettings } from "./etcd-protocol/grpc-channel.ts";
 
 const connectTimeoutMs = 2_000;
 
@@ -14,6 +15,10 @@ export interface EtcdConnectionOptions {
   readonly endpoints: readonly string[];
   readonly clock: Clock;
   readonly log: Log;
+  /** Of https endpoints. */
+  readonly tls?: TlsSettings | undefined;
+  /** Who this is, where etcd's users are switched on. */
+  readonly user?: { readonly name: string; readonly password: string } | undefined;
 }
 
 export class EtcdConnection {
@@ -65,14 +70,15 @@ export class EtcdConnection {
   }
 
   async #dial(): Promise<GrpcChannel> {
-    const { endpoints, clock, log } = this.#options;
+    const { endpoints, clock, log, tls } = this.#options;
     const failures: string[] = [];
     for (let attempt = 0; attempt < endpoints.length; attempt++) {
       const index = (this.#next + attempt) % endpoints.length;
       const endpoint = endpoints[index];
       if (endpoint === undefined) continue;
       try {
-        const channel = await GrpcChannel.open(endpoint, clock, connectTimeoutMs);
+        const channel = await GrpcChannel.open(endpoint, clock, connectTimeoutMs, tls);
+        await this.#authenticate(channel);
         if (this.#closed) {
           channel.close();
           throw closedError();
@@ -88,10 +94,31 @@ export class EtcdConnection {
         return channel;
       } catch (error) {
         if (this.#closed) throw closedError();
+        // The members of a cluster have the same users: another one would say the same.
+        if (error instanceof EtcdError && error.code === "STORE_UNAUTHORIZED") throw error;
         failures.push(describeError(error));
       }
     }
     throw unavailable(`the store cannot be reached: ${failures.join("; ")}`);
+  }
+
+  /** The token that the server answers goes with every call of the channel. */
+  async #authenticate(channel: GrpcChannel): Promise<void> {
+    const { user } = this.#options;
+    if (user === undefined) return;
+    try {
+      const options = { timeoutMs: connectTimeoutMs, signal: undefined };
+      const { token } = await channel.unary(Auth.method.authenticate, user, options);
+      channel.presentToken(token);
+    } catch (error) {
+      // A store without users lets everybody in.
+      if (error instanceof EtcdError && error.message.includes("authentication is not enabled")) return;
+      channel.close();
+      if (!(error instanceof EtcdError) || error.code === "STORE_UNAVAILABLE") throw error;
+      throw new EtcdError(error.status, `user ${user.name} is refused: ${error.message}`, "STORE_UNAUTHORIZED", {
+        retry: "after-change",
+      });
+    }
   }
 }
 

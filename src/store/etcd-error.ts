@@ -88,6 +88,13 @@ const refusals = {
   },
   leaseExists: { status: grpcStatus.failedPrecondition, text: "etcdserver: lease already exists", ...badRequest },
   leaseTtlTooLarge: { status: grpcStatus.outOfRange, text: "etcdserver: too large lease TTL", ...badRequest },
+  /** Nothing was done: it may be asked again with a new token. */
+  staleToken: {
+    status: grpcStatus.unauthenticated,
+    text: "etcdserver: invalid auth token",
+    code: "STORE_UNAVAILABLE",
+    retry: "now",
+  },
   stopped: {
     status: grpcStatus.unavailable,
     text: "etcdserver: server stopped",
@@ -97,6 +104,8 @@ const refusals = {
 } as const satisfies Record<string, Refusal>;
 
 export type RefusalName = keyof typeof refusals;
+
+export const staleTokenText = refusals.staleToken.text;
 
 const byText = new Map<string, Refusal>(Object.values(refusals).map((refusal) => [refusal.text, refusal]));
 

@@ -7,6 +7,8 @@ import type { Store } from "../../store/store.ts";
 export interface CalicoctlContext {
   readonly io: RoleIo;
   readonly clock: Clock;
+  /** All there are, for commands about commands. */
+  readonly commands: CommandTable;
   /** Opens the store on first use; commands that need none never ask for it. */
   store(): Promise<Store>;
 }
@@ -19,6 +21,8 @@ export type CommandFamily = "classic" | "modern";
 
 export interface CommandEntry {
   readonly family: CommandFamily;
+  /** Tells on standard error when the cluster is of another release (calicoctl.md 4.2). */
+  readonly comparesVersions?: boolean;
   /** Code and help are loaded when the command is called: `calicoctl version` does not pay for the others. */
   readonly load: () => Promise<{ readonly run: Command; readonly help: string }>;
 }

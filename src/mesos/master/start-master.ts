@@ -10,6 +10,7 @@ import { Backoff } from "../../base/backoff.ts";
 import type { Clock } from "../../base/clock.ts";
 import { BadInput, describeError, OperationError } from "../../base/errors.ts";
 import type { Log } from "../../base/log.ts";
+import type { ConnectionSettings } from "../../store/connection-settings.ts";
 import { connectEtcd } from "../../store/etcd-client.ts";
 import { openSqliteStore } from "../../store/sqlite-store.ts";
 import type { Store } from "../../store/store.ts";
@@ -22,17 +23,17 @@ import { Master } from "./master.ts";
 export interface RunMasterOptions {
   readonly flags: MasterFlags;
   /** Undefined: a file in the working directory. */
-  readonly endpoints: readonly string[] | undefined;
+  readonly connection: ConnectionSettings | undefined;
   readonly clock: Clock;
   readonly log: Log;
 }
 
 /** Until the signal aborts. */
 export async function runMaster(
-  { flags, endpoints, clock, log }: RunMasterOptions,
+  { flags, connection, clock, log }: RunMasterOptions,
   signal: AbortSignal,
 ): Promise<void> {
-  await using store = await openStore(flags, endpoints, clock, log);
+  await using store = await openStore(flags, connection, clock, log);
   let master: Master | undefined;
   await using server = await serveMaster({
     ip: flags.ip,
@@ -74,12 +75,12 @@ async function recover(
 
 async function openStore(
   flags: MasterFlags,
-  endpoints: readonly string[] | undefined,
+  connection: ConnectionSettings | undefined,
   clock: Clock,
   log: Log,
 ): Promise<Store> {
   mkdirSync(flags.workDir, { recursive: true, mode: 0o700 });
-  if (endpoints !== undefined) return await connectEtcd({ endpoints, clock, log });
+  if (connection !== undefined) return await connectEtcd({ ...connection, clock, log });
   return await openSqliteStore({ path: join(flags.workDir, "registry.sqlite"), clock });
 }
 

@@ -5,7 +5,9 @@ import type { ChainSpec, RuleSpec } from "../../kernel/nftables/ruleset.ts";
 import { established } from "./base-rules.ts";
 import { acceptedBit, names } from "./chain-names.ts";
 
-interface Feature {
+export interface KernelFeature {
+  /** Short, as a kernel module is called. */
+  readonly name: string;
   readonly what: string;
   /** The kernel's name of it, as it stands in a kernel configuration. */
   readonly option: string;
@@ -16,14 +18,16 @@ interface Feature {
 const filter: ChainSpec = { name: "trial", hook: { type: "filter", hook: "forward", priority: 0 } };
 const nat: ChainSpec = { name: "trial", hook: { type: "nat", hook: "postrouting", priority: 100 } };
 
-const features: readonly Feature[] = [
+const features: readonly KernelFeature[] = [
   {
+    name: "nf_tables_inet",
     what: "packet filter tables for IPv4 and IPv6 together",
     option: "CONFIG_NF_TABLES_INET",
     chain: filter,
     rule: { matches: [], actions: [{ do: "count" }, { do: "drop" }] },
   },
   {
+    name: "nf_tables_set",
     what: "sets of interfaces with addresses",
     option: "CONFIG_NF_TABLES (sets of concatenations)",
     chain: filter,
@@ -33,18 +37,21 @@ const features: readonly Feature[] = [
     },
   },
   {
+    name: "nft_ct",
     what: "connection tracking",
     option: "CONFIG_NFT_CT",
     chain: filter,
     rule: { matches: [established], actions: [{ do: "accept" }] },
   },
   {
+    name: "nft_meta",
     what: "packet marks",
     option: "CONFIG_NF_TABLES (meta mark)",
     chain: filter,
     rule: { matches: [{ match: "mark", bit: acceptedBit }], actions: [{ do: "clear-mark", bit: acceptedBit }] },
   },
   {
+    name: "nft_masq",
     what: "masquerading",
     option: "CONFIG_NFT_MASQ",
     chain: nat,
@@ -61,7 +68,7 @@ export function requireKernelFeatures(network: Pick<HostNetwork, "acceptsChain">
     ),
   );
   if (together) return;
-  const missing = features.filter(({ chain, rule }) => !network.acceptsChain(chain, [rule]));
+  const missing = triedFeatures(network).flatMap(({ feature, present }) => (present ? [] : [feature]));
   if (missing.length === 0) return; // a passing trouble; the passes will tell
   throw new OperationError(
     "KERNEL_FEATURE_MISSING",
@@ -71,4 +78,11 @@ export function requireKernelFeatures(network: Pick<HostNetwork, "acceptsChain">
       retry: "after-change",
     },
   );
+}
+
+/** Each by itself. Nothing is changed. */
+export function triedFeatures(
+  network: Pick<HostNetwork, "acceptsChain">,
+): readonly { readonly feature: KernelFeature; readonly present: boolean }[] {
+  return features.map((feature) => ({ feature, present: network.acceptsChain(feature.chain, [feature.rule]) }));
 }

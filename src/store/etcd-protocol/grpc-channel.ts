@@ -1,6 +1,6 @@
 /**
- * One HTTP/2 connection to one gRPC server, without TLS, on node:http2. It is made once and never repaired: whoever
- * holds it makes a new one when `closed` says so.
+ * One HTTP/2 connection to one gRPC server, with TLS or without, on node:http2. It is made once and never repaired:
+ * whoever holds it makes a new one when `closed` says so.
  *
  * A peer that vanished without a word is noticed by pings while a stream is open, and by the deadline of a call: both
  * end the connection. (etcd allows a ping each 5 s while a stream is open, and none otherwise.)
@@ -15,7 +15,7 @@ import {
   toBinary,
 } from "@bufbuild/protobuf";
 import type { Clock } from "../../base/clock.ts";
-import { EtcdError, errorFromStatus, grpcStatus, unavailable } from "../etcd-error.ts";
+import { EtcdError, errorFromStatus, grpcStatus, staleTokenText, unavailable } from "../etcd-error.ts";
 import { decodeStatusMessage, FrameReader, frame } from "./grpc-frames.ts";
 
 /** A method of a service description made by protoc-gen-es. */
@@ -37,6 +37,13 @@ export interface ClientStream<Request> {
   cancel(): void;
 }
 
+/** What is shown to the server, and what its certificate is checked with; PEM texts. */
+export interface TlsSettings {
+  readonly ca?: string | undefined;
+  readonly cert?: string | undefined;
+  readonly key?: string | undefined;
+}
+
 const pingEveryMs = 10_000;
 const pingTimeoutMs = 5_000;
 const windowBytes = 8 * 1024 * 1024;
@@ -51,11 +58,13 @@ export class GrpcChannel {
   #ping: Disposable | undefined;
   #closedBy: EtcdError | undefined;
   readonly #onClosed: (() => void)[] = [];
+  #token: string | undefined;
 
   /** Connects; rejects with STORE_UNAVAILABLE. */
-  static open(endpoint: string, clock: Clock, timeoutMs: number): Promise<GrpcChannel> {
+  static open(endpoint: string, clock: Clock, timeoutMs: number, tls: TlsSettings = {}): Promise<GrpcChannel> {
     return new Promise((resolve, reject) => {
-      const session = connect(endpoint, { settings: { initialWindowSize: windowBytes, enablePush: false } });
+      const settings = { initialWindowSize: windowBytes, enablePush: false };
+      const session = connect(endpoint, { settings, ...tls });
       let timer: Disposable | undefined;
       const fail = (cause: unknown) => {
         timer?.[Symbol.dispose]();
@@ -86,6 +95,11 @@ export class GrpcChannel {
 
   get closed(): boolean {
     return this.#closedBy !== undefined;
+  }
+
+  /** Goes with every call from now on: what the server's Authenticate has answered. */
+  presentToken(token: string): void {
+    this.#token = token;
   }
 
   onClosed(listener: () => void): void {
@@ -157,6 +171,7 @@ export class GrpcChannel {
         ":path": `/${method.parent.typeName}/${method.name}`,
         "content-type": "application/grpc",
         te: "trailers",
+        ...(this.#token === undefined ? {} : { token: this.#token }),
       });
     } catch (cause) {
       const error = unavailable(`connection to ${this.endpoint} lost`, cause);
@@ -226,6 +241,8 @@ export class GrpcChannel {
     });
     stream.on("close", () => {
       this.#countStream(-1);
+      // The token has run out: the next connection gets a new one.
+      if (status instanceof EtcdError && status.message === staleTokenText) this.close(status);
       if (status === "ok") onEnd(undefined);
       else onEnd(status ?? this.#closedBy ?? unavailable(`${where}: the call was cut off`, failure));
     });

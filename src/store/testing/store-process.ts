@@ -2,7 +2,7 @@
  * Real store processes for system tests: `margay store` and etcd, each with a directory of its own, on free ports of
  * loopback, gone with everything when disposed. A process may be killed and started again on the same port and data.
  */
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -11,10 +11,17 @@ const readyTimeoutMs = 20_000;
 const pollEveryMs = 20;
 const mainFile = join(import.meta.dir, "../../main.ts");
 
+export interface CertificateFiles {
+  readonly ca: string;
+  readonly cert: string;
+  readonly key: string;
+}
+
 export class StoreProcess implements AsyncDisposable {
   readonly endpoint: string;
   readonly #directory: string;
   readonly #command: readonly string[];
+  readonly #files: CertificateFiles | undefined;
   #process: Bun.Subprocess | undefined;
 
   static async startMargay(flags: readonly string[] = []): Promise<StoreProcess> {
@@ -24,9 +31,10 @@ export class StoreProcess implements AsyncDisposable {
     return StoreProcess.#started(new StoreProcess(endpoint, directory, command));
   }
 
-  static async startEtcd(): Promise<StoreProcess> {
+  /** With certificates: reached by TLS, and only by those who show one of the same authority. */
+  static async startEtcd(files?: CertificateFiles): Promise<StoreProcess> {
     const directory = mkdtempSync(join(tmpdir(), "margay-etcd-"));
-    const endpoint = `http://127.0.0.1:${await freePort()}`;
+    const endpoint = `${files === undefined ? "http" : "https"}://127.0.0.1:${await freePort()}`;
     const peer = `http://127.0.0.1:${await freePort()}`;
     const command = [
       "etcd",
@@ -36,8 +44,16 @@ export class StoreProcess implements AsyncDisposable {
       `--listen-peer-urls=${peer}`,
       `--initial-advertise-peer-urls=${peer}`,
       `--initial-cluster=default=${peer}`,
+      ...(files === undefined
+        ? []
+        : [
+            `--cert-file=${files.cert}`,
+            `--key-file=${files.key}`,
+            `--trusted-ca-file=${files.ca}`,
+            "--client-cert-auth",
+          ]),
     ];
-    return StoreProcess.#started(new StoreProcess(endpoint, directory, command));
+    return StoreProcess.#started(new StoreProcess(endpoint, directory, command, files));
   }
 
   static async #started(process: StoreProcess): Promise<StoreProcess> {
@@ -50,7 +66,13 @@ export class StoreProcess implements AsyncDisposable {
     return process;
   }
 
-  private constructor(endpoint: string, directory: string, command: readonly string[]) {
+  private constructor(
+    endpoint: string,
+    directory: string,
+    command: readonly string[],
+    files: CertificateFiles | undefined = undefined,
+  ) {
+    this.#files = files;
     this.endpoint = endpoint;
     this.#directory = directory;
     this.#command = command;
@@ -93,7 +115,9 @@ export class StoreProcess implements AsyncDisposable {
     input: string,
     ...words: readonly string[]
   ): Promise<{ code: number; stdout: string; stderr: string }> {
-    const child = Bun.spawn(["etcdctl", `--endpoints=${this.endpoint}`, "--command-timeout=5s", ...words], {
+    const files = this.#files;
+    const shown = files === undefined ? [] : [`--cacert=${files.ca}`, `--cert=${files.cert}`, `--key=${files.key}`];
+    const child = Bun.spawn(["etcdctl", `--endpoints=${this.endpoint}`, "--command-timeout=5s", ...shown, ...words], {
       env: { ...process.env, ETCDCTL_API: "3" },
       stdin: Buffer.from(input),
       stdout: "pipe",
@@ -110,12 +134,22 @@ export class StoreProcess implements AsyncDisposable {
 
   async #healthy(): Promise<boolean> {
     try {
-      const answer = await fetch(`${this.endpoint}/health`, { signal: AbortSignal.timeout(1_000) });
+      const tls = this.#files === undefined ? undefined : pemTexts(this.#files);
+      const answer = await fetch(`${this.endpoint}/health`, {
+        signal: AbortSignal.timeout(1_000),
+        ...(tls === undefined ? {} : { tls }),
+      });
       return ((await answer.json()) as { health?: string }).health === "true";
     } catch {
       return false;
     }
   }
+}
+
+/** For a client, from the files. */
+export function pemTexts({ ca, cert, key }: CertificateFiles): CertificateFiles {
+  const [caText, certText, keyText] = [ca, cert, key].map((path) => readFileSync(path, "utf8"));
+  return { ca: caText ?? "", cert: certText ?? "", key: keyText ?? "" };
 }
 
 export function freePort(): Promise<number> {

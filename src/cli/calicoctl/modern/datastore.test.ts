@@ -196,7 +196,7 @@ test("version --poll prints what has changed, until it is stopped", async () => 
     signal: stop.signal,
   };
   const openStore = async () => at.store;
-  const polling = runCalicoctl(["--config=/nonexistent", "version", "--poll=5s"], io, { clock: at.clock, openStore });
+  const polling = runCalicoctl(["--config=/dev/null", "version", "--poll=5s"], io, { clock: at.clock, openStore });
   const until = async (count: number) => {
     while (said.length < count) {
       await at.clock.advance(1_000);

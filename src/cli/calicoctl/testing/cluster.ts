@@ -75,7 +75,7 @@ export async function call(
   };
   const words = typeof line === "string" ? line.split(" ").filter((word) => word !== "") : line;
   const ended = { yet: false };
-  const done = runCalicoctl(["--config=/nonexistent", ...words], io, { clock, openStore }).finally(() => {
+  const done = runCalicoctl(["--config=/dev/null", ...words], io, { clock, openStore }).finally(() => {
     ended.yet = true;
   });
   done.catch(() => undefined);
