@@ -1,13 +1,12 @@
 /** The single executable: built as users build it, it stands alone and answers to each of its names. */
 
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { mkdtempSync, rmSync, symlinkSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 
 const root = dirname(import.meta.dir);
 const folder = mkdtempSync(join(tmpdir(), "margay-executable-"));
-const executable = join(folder, "margay");
 
 function called(name: string, ...words: readonly string[]) {
   // Away from the repository and its packages, as on a host that has only this file.
@@ -16,11 +15,8 @@ function called(name: string, ...words: readonly string[]) {
 }
 
 beforeAll(() => {
-  const built = Bun.spawnSync([process.execPath, "build", "--compile", "src/main.ts", "--outfile", executable], {
-    cwd: root,
-  });
+  const built = Bun.spawnSync(["node", "scripts/build.mjs", folder], { cwd: root });
   if (built.exitCode !== 0) throw new Error(built.stderr.toString());
-  for (const name of ["calicoctl", "calico", "calico-ipam", "calico_mesos"]) symlinkSync("margay", join(folder, name));
 }, 120_000);
 afterAll(() => rmSync(folder, { recursive: true }));
 

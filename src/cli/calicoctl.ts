@@ -6,7 +6,6 @@
 import { type Clock, systemClock } from "../base/clock.ts";
 import { BadInput, describeError, OperationError } from "../base/errors.ts";
 import type { Role, RoleIo } from "../base/role.ts";
-import { configFilePath } from "../store/connection-settings.ts";
 import type { Store } from "../store/store.ts";
 import { classicCommands } from "./calicoctl/classic/commands.ts";
 import {
@@ -17,8 +16,9 @@ import {
   paragraph,
   UsageError,
 } from "./calicoctl/command.ts";
+import { checkGlobalFlags, type GlobalFlags } from "./calicoctl/global-flags.ts";
 import { modernCommands } from "./calicoctl/modern/commands.ts";
-import { checkGlobalFlags, type GlobalFlags, type OpenStore, openStore, storeAdvice } from "./calicoctl/open-store.ts";
+import type { OpenStore } from "./calicoctl/open-store.ts";
 
 const commands: CommandTable = { ...classicCommands, ...modernCommands };
 
@@ -42,7 +42,7 @@ Commands:
   version     of this program and of the cluster
 
 "calicoctl COMMAND --help" tells more. The store is found by --store, else ETCD_ENDPOINTS or ETCD_AUTHORITY (each first
-with the prefix CALICO_), else ${configFilePath}, else http://127.0.0.1:2379.
+with the prefix CALICO_), else /etc/calico/calicoctl.cfg, else http://127.0.0.1:2379.
 `;
 
 export const role: Role = { summary: "Calico's command line", run: (argv, io) => runCalicoctl(argv, io) };
@@ -88,7 +88,9 @@ export async function runCalicoctl(
     commands,
     store: async () => {
       if (opened !== undefined) return opened;
-      opened = openStore(flags, { io, clock }, options.openStore);
+      opened = import("./calicoctl/open-store.ts").then(({ openStore }) =>
+        openStore(flags, { io, clock }, options.openStore),
+      );
       const store = await opened;
       // Beside the command's own work: a store that does not answer is waited for once.
       if (entry.comparesVersions === true && !flags.allowVersionMismatch) comparing = compareVersions(store, io);
@@ -100,7 +102,10 @@ export async function runCalicoctl(
     return await run(context, args);
   } catch (error) {
     const code = sayWhy(error, io, entry.family, words);
-    if (entry.family === "modern" && isUnavailable(error)) io.stderr(storeAdvice(flags, io));
+    if (entry.family === "modern" && isUnavailable(error)) {
+      const { storeAdvice } = await import("./calicoctl/open-store.ts");
+      io.stderr(storeAdvice(flags, io));
+    }
     return code;
   } finally {
     await comparing;

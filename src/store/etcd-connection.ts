@@ -14,7 +14,7 @@ const connectTimeoutMs = 2_000;
 export interface EtcdConnectionOptions {
   readonly endpoints: readonly string[];
   readonly clock: Clock;
-  readonly log: Log;
+  readonly log: Pick<Log, "debug" | "warn">;
   /** Of https endpoints. */
   readonly tls?: TlsSettings | undefined;
   /** Who this is, where etcd's users are switched on. */

@@ -7,29 +7,13 @@ import type { RoleIo } from "../../base/role.ts";
 import { type ConnectionSettings, configFilePath, resolveConnection } from "../../store/connection-settings.ts";
 import type { Store } from "../../store/store.ts";
 import { CommandFailure } from "./command.ts";
-
-export interface GlobalFlags {
-  readonly store: string | undefined;
-  readonly config: string | undefined;
-  readonly logLevel: string | undefined;
-  readonly requestTimeout: string | undefined;
-  readonly allowVersionMismatch: boolean;
-}
+import { type GlobalFlags, requestTimeoutMs } from "./global-flags.ts";
 
 /** For tests: another way to the store. */
 export type OpenStore = (endpoints: readonly string[]) => Promise<Store>;
 
-/** How long a command waits for a store that does not answer. */
-const requestTimeoutDefaultMs = 10_000;
-const logLevels = ["panic", "fatal", "error", "warn", "info", "debug"];
-
-/** @throws CommandFailure for a flag that means nothing */
-export function checkGlobalFlags({ logLevel, requestTimeout }: GlobalFlags): void {
-  if (logLevel !== undefined && !logLevels.includes(logLevel)) {
-    throw new CommandFailure("stderr", `unknown log level: ${logLevel}, expected one of: ${logLevels.join(", ")}\n`);
-  }
-  requestTimeoutMs(requestTimeout);
-}
+/** The command says itself what went wrong. */
+const silence = { debug: () => undefined, warn: () => undefined };
 
 /** With --log-level info or debug it says which store and why. @throws CommandFailure, BadInput, OperationError */
 export async function openStore(
@@ -44,12 +28,9 @@ export async function openStore(
   const connection = resolveConnection(store, io.env, config);
   if (logLevel === "info" || logLevel === "debug") io.stderr(`datastore: etcdv3 at ${whence(connection)}\n`);
   if (open !== undefined) return await open(connection.endpoints);
-  const [{ connectEtcd }, { silentLog }] = await Promise.all([
-    import("../../store/etcd-client.ts"),
-    import("../../base/log.ts"),
-  ]);
+  const { connectEtcd } = await import("../../store/etcd-client.ts");
   const callTimeoutMs = requestTimeoutMs(requestTimeout);
-  return await connectEtcd({ ...connection, clock, log: silentLog, callTimeoutMs });
+  return await connectEtcd({ ...connection, clock, log: silence, callTimeoutMs });
 }
 
 /** What to say of a store that does not answer, besides why. */
@@ -65,12 +46,4 @@ export function storeAdvice(flags: GlobalFlags, io: RoleIo): string {
 function whence({ endpoints, source }: ConnectionSettings): string {
   const why = source === undefined ? `by default: no --store, ETCD_ENDPOINTS or ${configFilePath}` : `from ${source}`;
   return `${endpoints.join(",")} (${why})`;
-}
-
-function requestTimeoutMs(text: string | undefined): number {
-  if (text === undefined) return requestTimeoutDefaultMs;
-  const [, number, unit = "s"] = /^(\d+(?:\.\d+)?)(ms|s|m)?$/.exec(text) ?? [];
-  const ms = Number(number) * ({ ms: 1, s: 1_000, m: 60_000 }[unit] ?? Number.NaN);
-  if (ms > 0) return ms;
-  throw new CommandFailure("stderr", `invalid --request-timeout: ${text}: a time such as 10s is expected\n`);
 }

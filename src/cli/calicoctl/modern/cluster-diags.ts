@@ -11,9 +11,9 @@ import type { Store } from "../../../store/store.ts";
 import { type CalicoctlContext, CommandFailure, UsageError } from "../command.ts";
 import { Diagnostics, fileStamp } from "../diagnostics.ts";
 import { clientVersion } from "./client-version.ts";
+import { documentYaml } from "./document-yaml.ts";
 import { ipamCheck } from "./ipam-check.ts";
 import { collectHost } from "./node-diags.ts";
-import { documentYaml } from "./resource-change.ts";
 import { shownResource } from "./resource-reader.ts";
 import { readWords } from "./words.ts";
 

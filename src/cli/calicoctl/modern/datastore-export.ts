@@ -22,9 +22,9 @@ import { AnyResource, apiVersion, check, encode } from "../../../model/resource.
 import type { Operation, Store } from "../../../store/store.ts";
 import { type CalicoctlContext, CommandFailure, UsageError } from "../command.ts";
 import { readCluster } from "./cluster-lock.ts";
+import { documentYaml } from "./document-yaml.ts";
 import { Progress } from "./progress.ts";
-import { documentYaml } from "./resource-change.ts";
-import { readable } from "./resource-store-checks.ts";
+import { readable } from "./readable-resource.ts";
 import { readWords } from "./words.ts";
 
 export const exportUsage = `Usage:

@@ -7,8 +7,6 @@ import { isNamespaced } from "../../../model/kinds.ts";
 import { type AnyResource, apiVersion } from "../../../model/resource.ts";
 import { CommandFailure } from "../command.ts";
 import { type CellContext, columnsOf, type KindView, viewOfKind } from "./get-kinds.ts";
-import { renderTemplate } from "./go-template/execute.ts";
-import { documentYaml } from "./resource-change.ts";
 import { tabTable } from "./tab-table.ts";
 
 export type OutputForm =
@@ -62,19 +60,21 @@ function templateOfFile(file: string): string {
 }
 
 /** @throws CommandFailure when columns or template do not fit */
-export function outputOf(
+export async function outputOf(
   form: OutputForm,
   results: readonly Result[],
   context: CellContext,
   showNamespace: boolean,
-): string {
+): Promise<string> {
   const [first] = results;
   if (first === undefined) return "";
-  if (form.kind === "template") return templateOutput(form.template, results, context);
+  if (form.kind === "template") return await templateOutput(form.template, results, context);
   if (form.kind === "json" || form.kind === "yaml") {
     const documents = results.map(documentOf);
     const document = documents.length === 1 ? documents[0] : documents;
-    return form.kind === "json" ? stringifyJson(document, 2) : documentYaml(document);
+    if (form.kind === "json") return stringifyJson(document, 2);
+    const { documentYaml } = await import("./document-yaml.ts");
+    return documentYaml(document);
   }
   return results.map((result) => tableOf(form, result, context, showNamespace)).join("");
 }
@@ -85,7 +85,8 @@ function documentOf(result: Result): unknown {
   return { kind: `${view.kind}List`, apiVersion, metadata: { resourceVersion: String(revision) }, items: list };
 }
 
-function templateOutput(template: string, results: readonly Result[], context: CellContext): string {
+async function templateOutput(template: string, results: readonly Result[], context: CellContext): Promise<string> {
+  const { renderTemplate } = await import("./go-template/execute.ts");
   const config = (name: unknown) => (String(name).toLowerCase() === "asnumber" ? context.asNumber : "");
   try {
     return renderTemplate(template, results.map(documentOf), { config });

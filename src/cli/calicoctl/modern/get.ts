@@ -8,7 +8,6 @@ import { defaultAllowProfile } from "../../../model/profile.ts";
 import { AnyResource, decode } from "../../../model/resource.ts";
 import type { Store } from "../../../store/store.ts";
 import { type CalicoctlContext, CommandFailure, UsageError } from "../command.ts";
-import { fileTasks } from "./file-resources.ts";
 import { type CellContext, type KindView, kindViews, viewOfKind } from "./get-kinds.ts";
 import { type OutputForm, outputOf, parseOutput, resultOf } from "./get-output.ts";
 import { getUsage } from "./get-usage.ts";
@@ -53,6 +52,8 @@ export async function get(context: CalicoctlContext, args: readonly string[]): P
   }
   if (source !== undefined) {
     if (positionals.length > 0) throw new UsageError(getUsage);
+    // The rules of every kind: loaded by those who read files.
+    const { fileTasks } = await import("./file-resources.ts");
     const file = { source, recursive, namespace, skipEmpty: values["skip-empty"] };
     const ids = (await fileTasks(context, "get", file)).map(({ id }) => id);
     if (ids.length > 0) return await getNamed(context, ids, wish);
@@ -89,7 +90,8 @@ async function getList({ io, store }: CalicoctlContext, view: KindView, wish: Wi
   if (kind === "Profile") list.unshift(defaultAllowProfile as AnyResource);
   list.sort(byOrderThenName(view));
   const showNamespace = wish.allNamespaces || wish.namespace !== undefined;
-  io.stdout(outputOf(wish.output, [{ view, list, revision }], await cellContext(opened, view, wish), showNamespace));
+  const cells = await cellContext(opened, view, wish);
+  io.stdout(await outputOf(wish.output, [{ view, list, revision }], cells, showNamespace));
   if (list.length === 0 && namespace !== undefined) await hintElsewhere(opened, view, namespace, io.stderr);
   return 0;
 }
@@ -105,7 +107,7 @@ async function getNamed({ io, store }: CalicoctlContext, ids: readonly ResourceI
   }
   const results = found.map(resultOf);
   const context = await cellContext(opened, results[0]?.view, wish);
-  io.stdout(outputOf(wish.output, results, context, wish.namespace !== undefined));
+  io.stdout(await outputOf(wish.output, results, context, wish.namespace !== undefined));
   for (const id of missing) io.stderr(`${doesNotExist(id).message}\n`);
   return missing.length === 0 ? 0 : 1;
 }

@@ -7,7 +7,7 @@ import { encode, newMetadata } from "../../../model/resource.ts";
 import type { KeyValue, Operation, Store } from "../../../store/store.ts";
 import { type CalicoctlContext, CommandFailure, UsageError } from "../command.ts";
 import { isLocked } from "./cluster-lock.ts";
-import { readable } from "./resource-store-checks.ts";
+import { readable } from "./readable-resource.ts";
 import { readWords } from "./words.ts";
 
 export const ipamSplitUsage = `Usage:

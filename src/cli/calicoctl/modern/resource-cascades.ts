@@ -9,7 +9,8 @@ import type { Kind } from "../../../model/kinds.ts";
 import { type AnyResource, encode } from "../../../model/resource.ts";
 import type { KeyValue } from "../../../store/store.ts";
 import type { ResourceStore } from "../dry-run-store.ts";
-import { readable, resourcesOfKind } from "./resource-store-checks.ts";
+import { readable } from "./readable-resource.ts";
+import { resourcesOfKind } from "./resource-store-checks.ts";
 
 interface CascadeOptions {
   readonly store: ResourceStore;

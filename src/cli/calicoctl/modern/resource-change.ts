@@ -3,10 +3,9 @@
  * the store alone decides (version, uid, time of creation) is left out.
  */
 
-import { stringify as yamlOf } from "yaml";
-import { parseJson, stringifyJson } from "../../../model/json.ts";
 import type { AnyResource } from "../../../model/resource.ts";
 import type { DryRunStore } from "../dry-run-store.ts";
+import { documentYaml } from "./document-yaml.ts";
 import { idText, type ResourceId } from "./resource-error.ts";
 import { readResource } from "./resource-reader.ts";
 import { unifiedDiff } from "./text-diff.ts";
@@ -37,9 +36,4 @@ function comparable(resource: AnyResource | undefined): string {
   if (resource === undefined) return "";
   const { resourceVersion: _version, uid: _uid, creationTimestamp: _time, ...metadata } = resource.metadata;
   return documentYaml({ ...resource, metadata });
-}
-
-/** YAML as `get -o yaml` prints it: sorted, numbers exact. */
-export function documentYaml(document: unknown): string {
-  return yamlOf(parseJson(stringifyJson(document)), { sortMapEntries: true, lineWidth: 0 });
 }

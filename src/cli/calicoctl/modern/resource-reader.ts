@@ -8,8 +8,8 @@ import { defaultAllowProfile, defaultAllowProfileName } from "../../../model/pro
 import type { AnyResource, Metadata } from "../../../model/resource.ts";
 import type { KeyValue } from "../../../store/store.ts";
 import type { ResourceStore } from "../dry-run-store.ts";
+import { readable } from "./readable-resource.ts";
 import type { ResourceId } from "./resource-error.ts";
-import { readable } from "./resource-store-checks.ts";
 
 export interface Found {
   readonly kv: KeyValue | undefined;

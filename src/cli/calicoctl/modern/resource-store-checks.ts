@@ -7,10 +7,11 @@ import { checkIpPoolOverlap } from "../../../model/ip-pool-check.ts";
 import { blocksPrefix, kindPrefix, parseBlockKey, tierKey } from "../../../model/keys.ts";
 import type { Kind } from "../../../model/kinds.ts";
 import { isTieredPolicy, tieredKinds, tierOf } from "../../../model/policy-resource.ts";
-import { AnyResource, check, decode } from "../../../model/resource.ts";
+import { type AnyResource, check } from "../../../model/resource.ts";
 import { builtInTiers } from "../../../model/tier.ts";
 import type { Compare } from "../../../store/store.ts";
 import type { ResourceStore } from "../dry-run-store.ts";
+import { readable } from "./readable-resource.ts";
 import { doesNotExist, notSupported } from "./resource-error.ts";
 
 /** What must still hold when the resource is written. @throws BadInput, ResourceError */
@@ -59,13 +60,4 @@ export async function checkTierRemoval(store: ResourceStore, name: string): Prom
 export async function resourcesOfKind(store: ResourceStore, kind: Kind): Promise<readonly AnyResource[]> {
   const { kvs } = await store.list(kindPrefix(kind));
   return kvs.flatMap(({ key, value }) => readable(value, key) ?? []);
-}
-
-export function readable(value: string, key: string): AnyResource | undefined {
-  try {
-    return decode(AnyResource, value, key);
-  } catch (error) {
-    if (error instanceof BadInput) return undefined;
-    throw error;
-  }
 }

@@ -15,6 +15,7 @@ import { defaultAllowProfileName } from "../../../model/profile.ts";
 import { type AnyResource, apiVersion, check, encode, type Metadata, newMetadata } from "../../../model/resource.ts";
 import type { KeyValue } from "../../../store/store.ts";
 import type { ResourceStore } from "../dry-run-store.ts";
+import { readable } from "./readable-resource.ts";
 import { deleteIpPool, deleteNodesThings } from "./resource-cascades.ts";
 import {
   alreadyExists,
@@ -26,7 +27,7 @@ import {
   updateConflict,
 } from "./resource-error.ts";
 import { findResource, idOf } from "./resource-reader.ts";
-import { checkCreation, checkTierRemoval, readable } from "./resource-store-checks.ts";
+import { checkCreation, checkTierRemoval } from "./resource-store-checks.ts";
 
 const attemptsMax = 5;
 const betweenAttemptsMs = 1000;

@@ -2,8 +2,8 @@
 
 import { stringifyJson } from "../../../model/json.ts";
 import { type CalicoctlContext, UsageError } from "../command.ts";
+import { documentYaml } from "./document-yaml.ts";
 import { fileTasks } from "./file-resources.ts";
-import { documentYaml } from "./resource-change.ts";
 import { readWords } from "./words.ts";
 import { reportOutcomes } from "./write-report.ts";
 
