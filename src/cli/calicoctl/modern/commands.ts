@@ -62,6 +62,10 @@ export const modernCommands: CommandTable = {
     const { migratePolicyNames, migratePolicyNamesHelp } = await import("./migrate-policy-names.ts");
     return { run: migratePolicyNames, help: migratePolicyNamesHelp };
   }),
+  "node run": modern(async () => {
+    const { nodeRun, nodeRunHelp } = await import("./node-run.ts");
+    return { run: nodeRun, help: nodeRunHelp };
+  }),
   "node diags": modern(async () => {
     const { nodeDiags, nodeDiagsHelp } = await import("./node-diags.ts");
     return { run: nodeDiags, help: nodeDiagsHelp };
