@@ -24,6 +24,10 @@ export const modernCommands: CommandTable = {
     const { validate, validateHelp } = await import("./validate.ts");
     return { run: validate, help: validateHelp };
   }),
+  convert: modern(async () => {
+    const { convert, convertHelp } = await import("./convert.ts");
+    return { run: convert, help: convertHelp };
+  }),
   diff: comparing(async () => {
     const { diff, diffHelp } = await import("./diff.ts");
     return { run: diff, help: diffHelp };

@@ -6,7 +6,7 @@ import { ensureInitialized } from "../ensure-initialized.ts";
 import { fileTasks } from "./file-resources.ts";
 import { changeOf } from "./resource-change.ts";
 import { ResourceWriter } from "./resource-writer.ts";
-import { readWords } from "./words.ts";
+import { fileFlags, readWords } from "./words.ts";
 import { carryOut, outcomeOf } from "./write.ts";
 
 export const diffUsage = `Usage:
@@ -28,16 +28,7 @@ const exit = { same: 0, different: 1, failed: 2 } as const;
 
 export async function diff(context: CalicoctlContext, args: readonly string[]): Promise<number> {
   const { io, clock, store } = context;
-  const { values, positionals } = readWords(
-    args,
-    {
-      filename: { type: "string", short: "f" },
-      recursive: { type: "boolean", short: "R", default: false },
-      namespace: { type: "string", short: "n" },
-      "skip-empty": { type: "boolean", default: false },
-    },
-    diffUsage,
-  );
+  const { values, positionals } = readWords(args, fileFlags, diffUsage);
   const { filename: source, recursive, namespace } = values;
   if (source === undefined || positionals.length > 0) throw new UsageError(diffUsage);
   const tasks = await fileTasks(context, "apply", { source, recursive, namespace, skipEmpty: values["skip-empty"] });

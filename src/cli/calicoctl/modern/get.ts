@@ -14,7 +14,7 @@ import { getUsage } from "./get-usage.ts";
 import { kindOfWord } from "./kind-words.ts";
 import { doesNotExist, type ResourceId } from "./resource-error.ts";
 import { readResource, shownResource } from "./resource-reader.ts";
-import { readWords } from "./words.ts";
+import { fileFlags, readWords } from "./words.ts";
 
 interface Wish {
   readonly output: OutputForm;
@@ -31,10 +31,7 @@ export async function get(context: CalicoctlContext, args: readonly string[]): P
     args.map((word) => (word === "-a" ? "-A" : word)),
     {
       output: { type: "string", short: "o", default: "ps" },
-      filename: { type: "string", short: "f" },
-      recursive: { type: "boolean", short: "R", default: false },
-      "skip-empty": { type: "boolean", default: false },
-      namespace: { type: "string", short: "n" },
+      ...fileFlags,
       "all-namespaces": { type: "boolean", short: "A", default: false },
       export: { type: "boolean", default: false },
     },

@@ -40,13 +40,27 @@ const metadataFields: ReadonlySet<string> = new Set([
   ..."ownerReferences finalizers managedFields".split(" "),
 ]);
 
+/** One object of a text, of whatever kind and version. */
+export interface InputDocument {
+  readonly document: Fields;
+  readonly where: (path: string) => string;
+}
+
 /** @throws CommandFailure with what is wrong and where */
-export async function readInput({ source, recursive }: InputOptions, io: RoleIo): Promise<readonly InputResource[]> {
-  if (source === "-") return resourcesOf(await io.stdin(), "-");
-  const found: InputResource[] = [];
+export async function readInput(options: InputOptions, io: RoleIo): Promise<readonly InputResource[]> {
+  return (await readDocuments(options, io)).map(inputResource);
+}
+
+/** @throws CommandFailure with what is wrong and where */
+export async function readDocuments(
+  { source, recursive }: InputOptions,
+  io: RoleIo,
+): Promise<readonly InputDocument[]> {
+  if (source === "-") return documentsOf(await io.stdin(), "-");
+  const found: InputDocument[] = [];
   for (const file of await filesOf(source, recursive)) {
     const text = await readFile(file, "utf8").catch((error: unknown) => refuseFile(file, error));
-    found.push(...resourcesOf(text, file));
+    found.push(...documentsOf(text, file));
   }
   return found;
 }
@@ -75,12 +89,11 @@ export function refusal(problem: string): CommandFailure {
   return new CommandFailure("stderr", `failed to execute command: ${problem}\n`);
 }
 
-/** For tests and for files: the resources of one text. */
-export function resourcesOf(text: string, file: string): readonly InputResource[] {
+function documentsOf(text: string, file: string): readonly InputDocument[] {
   if (text.length > documentBytesMax) throw refusal(`${file} is longer than ${documentBytesMax} bytes`);
   const lines = new LineCounter();
   const documents = parseAllDocuments(text, { lineCounter: lines, prettyErrors: false, merge: true });
-  const found: InputResource[] = [];
+  const found: InputDocument[] = [];
   if ("empty" in documents) return found;
   for (const [at, document] of documents.entries()) {
     const place = `${file}, document ${at + 1}`;
@@ -121,23 +134,24 @@ function contentOf(document: Document.Parsed, place: string): unknown {
 const firstLine = (text: string) => text.split("\n")[0] ?? "";
 
 /** One object, an array of objects, or a list of a kind. @throws CommandFailure */
-export function itemsOf(value: unknown, place: string, where: (path: string) => string): readonly InputResource[] {
+function itemsOf(value: unknown, place: string, where: (path: string) => string): readonly InputDocument[] {
   if (value === null || value === undefined) return [];
   if (Array.isArray(value)) {
     return value.flatMap((one: unknown, at) => itemsOf(one, place, (path) => where(`[${at}].${path}`)));
   }
   if (!isFields(value)) throw refusal(`a document must be an object (${place})`);
   const { kind, items } = value;
-  if (typeof kind !== "string" || !kind.endsWith("List") || items === undefined) return [inputResource(value, where)];
+  if (typeof kind !== "string" || !kind.endsWith("List") || items === undefined) return [{ document: value, where }];
   if (!Array.isArray(items)) throw refusal(`items of a list must be an array (${where("items")})`);
   const ofList = kind === "List" ? {} : { kind: kind.slice(0, -"List".length), apiVersion: value.apiVersion };
   return items.map((one: unknown, at) => {
     if (!isFields(one)) throw refusal(`an item of a list must be an object (${where(`items[${at}]`)})`);
-    return inputResource({ ...ofList, ...one }, (path) => where(`items[${at}].${path}`));
+    return { document: { ...ofList, ...one }, where: (path) => where(`items[${at}].${path}`) };
   });
 }
 
-function inputResource(document: Fields, where: (path: string) => string): InputResource {
+/** @throws CommandFailure for what is no resource of today, or has a field nobody knows */
+export function inputResource({ document, where }: InputDocument): InputResource {
   const { kind, apiVersion: version, metadata = {} } = document;
   const known = kinds.find((one) => one === kind);
   if (known === undefined || version !== apiVersion) {
@@ -165,7 +179,7 @@ export function unknownField(path: string, where: (path: string) => string): Com
   return refusal(`field in document is not recognized or is in the wrong location: ${path} (${where(path)})`);
 }
 
-function isFields(value: unknown): value is Fields {
+export function isFields(value: unknown): value is Fields {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 

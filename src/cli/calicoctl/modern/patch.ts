@@ -6,7 +6,7 @@ import { isNamespaced } from "../../../model/kinds.ts";
 import type { AnyResource } from "../../../model/resource.ts";
 import { fieldErrorText, preparedResource } from "../../../model/resource-check.ts";
 import { type CalicoctlContext, CommandFailure, UsageError } from "../command.ts";
-import { itemsOf, refusal } from "./input-documents.ts";
+import { inputResource, isFields, refusal } from "./input-documents.ts";
 import { kindOfWord } from "./kind-words.ts";
 import { type PatchType, patched, patchTypes } from "./patch-document.ts";
 import { editResource } from "./resource-edit.ts";
@@ -85,8 +85,8 @@ function patchOf(text: string, type: PatchType): unknown {
 function edited(id: ResourceId, stored: AnyResource, steps: unknown, type: PatchType): AnyResource {
   const document = patchedDocument(stored, steps, type);
   try {
-    const [item] = itemsOf(document, "patch", (path) => path);
-    if (item === undefined) throw new BadInput("patch", "leaves nothing of the resource", "an object");
+    if (!isFields(document)) throw new BadInput("patch", "leaves nothing of the resource", "an object");
+    const item = inputResource({ document, where: (path) => path });
     const identity = { kind: item.kind, ...item.document.metadata } as unknown as AnyResource["metadata"];
     if (identity.kind !== id.kind || identity.name !== id.name || identity.namespace !== stored.metadata.namespace) {
       throw new BadInput("metadata", "a patch cannot rename a resource or change its kind", idText(id));

@@ -4,7 +4,7 @@ import { stringifyJson } from "../../../model/json.ts";
 import { type CalicoctlContext, UsageError } from "../command.ts";
 import { documentYaml } from "./document-yaml.ts";
 import { fileTasks } from "./file-resources.ts";
-import { readWords } from "./words.ts";
+import { fileFlags, readWords } from "./words.ts";
 import { reportOutcomes } from "./write-report.ts";
 
 export const validateUsage = `Usage:
@@ -32,13 +32,7 @@ export async function validate(context: CalicoctlContext, args: readonly string[
   const { io } = context;
   const { values, positionals } = readWords(
     args,
-    {
-      filename: { type: "string", short: "f" },
-      recursive: { type: "boolean", short: "R", default: false },
-      namespace: { type: "string", short: "n" },
-      "skip-empty": { type: "boolean", default: false },
-      output: { type: "string", short: "o" },
-    },
+    { ...fileFlags, output: { type: "string", short: "o" } },
     validateUsage,
   );
   const { filename: source, recursive, namespace, output } = values;

@@ -5,6 +5,14 @@ import { UsageError } from "../command.ts";
 
 type Flags = NonNullable<ParseArgsConfig["options"]>;
 
+/** Of all commands that are given files. */
+export const fileFlags = {
+  filename: { type: "string", short: "f" },
+  recursive: { type: "boolean", short: "R", default: false },
+  namespace: { type: "string", short: "n" },
+  "skip-empty": { type: "boolean", default: false },
+} as const;
+
 /** @throws UsageError that says which flag is wrong, then the usage */
 export function readWords<const Known extends Flags>(args: readonly string[], flags: Known, usage: string) {
   const given = args.flatMap((word) => switchWord(word, flags));

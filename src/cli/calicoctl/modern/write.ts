@@ -14,7 +14,7 @@ import { Progress } from "./progress.ts";
 import { changeOf } from "./resource-change.ts";
 import { idText, notSupported, ResourceError } from "./resource-error.ts";
 import { type Operation, ResourceWriter } from "./resource-writer.ts";
-import { readWords } from "./words.ts";
+import { fileFlags, readWords } from "./words.ts";
 import { type Outcome, past, reportOutcomes } from "./write-report.ts";
 import { writeUsage } from "./write-usage.ts";
 
@@ -51,10 +51,7 @@ interface Wish {
 
 function readWish(operation: Operation, args: readonly string[]): Wish {
   const flags = {
-    filename: { type: "string", short: "f" },
-    recursive: { type: "boolean", short: "R", default: false },
-    namespace: { type: "string", short: "n" },
-    "skip-empty": { type: "boolean", default: false },
+    ...fileFlags,
     "dry-run": { type: "boolean", default: false },
     ...(operation === "create" ? ({ "skip-exists": { type: "boolean" } } as const) : {}),
     ...(operation === "delete" ? ({ "skip-not-exists": { type: "boolean", short: "s" } } as const) : {}),
