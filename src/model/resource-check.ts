@@ -148,10 +148,7 @@ export function preparedResource(document: unknown): AnyResource {
   // Of an endpoint what its name is made of is to blame, not the name.
   const nameFollows = kind === "WorkloadEndpoint";
   const unknown = unknownFields(checks.schema, resource).filter((path) => path.startsWith("spec"));
-  const prepare = () => {
-    checkFields(checks.schema, resource);
-    return checks.prepare(resource);
-  };
+  let prepared = resource;
   checkAll([
     () => nameFollows || checkNameOfKind(kind, metadata.name, "Metadata.Name"),
     () => {
@@ -162,9 +159,11 @@ export function preparedResource(document: unknown): AnyResource {
     ...unknown.map((path) => () => {
       throw new BadInput(path, "unknown field", "a field of the kind");
     }),
-    prepare,
+    () => {
+      checkFields(checks.schema, resource);
+      prepared = checks.prepare(resource);
+    },
   ]);
-  const prepared = prepare();
   if (nameFollows) checkNameOfKind(kind, metadata.name, "Metadata.Name");
   return prepared;
 }

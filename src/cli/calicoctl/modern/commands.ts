@@ -32,6 +32,7 @@ export const modernCommands: CommandTable = {
     const { diff, diffHelp } = await import("./diff.ts");
     return { run: diff, help: diffHelp };
   }),
+  ipam: group("ipam"),
   "ipam show": comparing(async () => {
     const { ipamShow, ipamShowHelp } = await import("./ipam-show.ts");
     return { run: ipamShow, help: ipamShowHelp };
@@ -52,6 +53,8 @@ export const modernCommands: CommandTable = {
     const { ipamSplit, ipamSplitHelp } = await import("./ipam-split.ts");
     return { run: ipamSplit, help: ipamSplitHelp };
   }),
+  datastore: group("datastore"),
+  "datastore migrate": group("datastore migrate"),
   "datastore migrate lock": locking("lock"),
   "datastore migrate unlock": locking("unlock"),
   "datastore migrate export": comparing(async () => {
@@ -74,6 +77,7 @@ export const modernCommands: CommandTable = {
     const { nodeDiags, nodeDiagsHelp } = await import("./node-diags.ts");
     return { run: nodeDiags, help: nodeDiagsHelp };
   }),
+  cluster: group("cluster"),
   "cluster diags": modern(async () => {
     const { clusterDiags, clusterDiagsHelp } = await import("./cluster-diags.ts");
     return { run: clusterDiags, help: clusterDiagsHelp };
@@ -98,6 +102,14 @@ export const modernCommands: CommandTable = {
 
 function modern(load: CommandEntry["load"]): CommandEntry {
   return { family: "modern", load };
+}
+
+/** Only stands before other words. */
+function group(name: string): CommandEntry {
+  return modern(async () => {
+    const { groupCommand, groupHelp } = await import("./command-group.ts");
+    return { run: groupCommand(name), help: groupHelp(name, modernCommands) };
+  });
 }
 
 /** Warns when the cluster is of another release. */

@@ -64,7 +64,25 @@ test("completion is refused for a shell nobody knows", async () => {
   }
 });
 
-for (const name of Object.keys(modernCommands)) {
+test("words that only stand before others say what may follow, and which was meant", async () => {
+  await using at = await calicoctlCluster();
+  const { code, stdout } = await at.run("ipam");
+  expect([code, stdout.split("\n")[1]]).toEqual([0, "  calicoctl ipam check"]);
+  expect((await at.run("datastore migrate --help")).stdout).toContain("  calicoctl datastore migrate unlock\n");
+  const slip = await at.run("ipam shwo");
+  expect([slip.code, slip.stdout]).toEqual([1, ""]);
+  expect(slip.stderr).toStartWith('unknown command "shwo" for "calicoctl ipam"\n  did you mean show?\n\nUsage:\n');
+  for (const line of ["datastore lock", "datastore migrate go", "cluster info"]) {
+    expect(await at.run(line)).toMatchObject({
+      code: 1,
+      stdout: "",
+      stderr: expect.stringContaining("unknown command"),
+    });
+  }
+});
+
+const groups = ["ipam", "datastore", "datastore migrate", "cluster"];
+for (const name of Object.keys(modernCommands).filter((name) => !groups.includes(name))) {
   test(`calicoctl ${name} --help says what it does, its usage and examples, and opens no store`, async () => {
     const { code, stdout, stderr } = await call(`${name} --help`, {}, new TestClock(), never);
     expect([code, stderr]).toEqual([0, ""]);

@@ -16,7 +16,7 @@ export const diffUsage = `Usage:
 export const diffHelp = `Shows what "calicoctl apply" of the same file would change, as a unified diff. Writes nothing.
 
 ${diffUsage}
-Exit code: 0 no difference, 1 differences, 2 a resource would be refused.
+Exit code: 0 no difference, 1 differences (or the datastore does not answer), 2 a resource would be refused.
 
 Examples:
   calicoctl diff -f policy.yaml
