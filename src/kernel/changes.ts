@@ -4,6 +4,7 @@
  * about an object is its state.
  */
 import type { IpAddress } from "../base/addresses.ts";
+import { type ForeignRoute, parseForeignRoute } from "./foreign-routes.ts";
 import { delAddress, newAddress, parseAddress } from "./interface-addresses.ts";
 import { delLink, type Link, newLink, parseLink } from "./links.ts";
 import { attributesIn, type Message, textOf } from "./netlink/message.ts";
@@ -15,6 +16,8 @@ export type Change =
   | { readonly kind: "link"; readonly link: Link }
   | { readonly kind: "link-gone"; readonly index: number; readonly name: string }
   | { readonly kind: "route" | "route-gone"; readonly route: Route }
+  /** Somebody else made it. */
+  | { readonly kind: "foreign-route"; readonly route: ForeignRoute }
   | { readonly kind: "address"; readonly address: IpAddress }
   /** The kernel drops routes with an address or a link without telling about each. */
   | { readonly kind: "address-gone"; readonly address: IpAddress }
@@ -90,7 +93,11 @@ export class ChangeFeed implements Disposable {
         else changes.push({ kind: "link-gone", index: link.index, name: link.name });
       } else if (message.type === newRoute || message.type === delRoute) {
         const parsed = parseRoute(message);
-        if (parsed?.protocol !== this.#protocol) continue;
+        if (parsed?.protocol !== this.#protocol) {
+          const route = message.type === newRoute ? parseForeignRoute(message, this.#protocol) : undefined;
+          if (route !== undefined) changes.push({ kind: "foreign-route", route });
+          continue;
+        }
         changes.push({ kind: message.type === newRoute ? "route" : "route-gone", route: parsed.route });
       } else if (message.type === delAddress || message.type === newAddress) {
         const address = parseAddress(message)?.address;

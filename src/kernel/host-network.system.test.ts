@@ -239,7 +239,7 @@ test("a chain can be tried out without a trace", () => {
   const good = {
     matches: [{ match: "address-in-set", side: "source", family: 6, set: "a6-x" }],
     actions: [
-      { do: "log", prefix: "x: ", perSecond: 1 },
+      { do: "log", prefix: "x: ", limit: { count: 1, per: "second", burst: 5 } },
       { do: "jump", chain: "elsewhere" },
     ],
   } as const;

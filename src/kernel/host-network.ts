@@ -5,6 +5,7 @@
 import type { IpAddress } from "../base/addresses.ts";
 import { type Change, ChangeFeed } from "./changes.ts";
 import { forgetFlows } from "./conntrack.ts";
+import { type ForeignRoute, listForeignRoutes, removeForeignRoute } from "./foreign-routes.ts";
 import { listAddresses } from "./interface-addresses.ts";
 import {
   appendRule,
@@ -40,6 +41,9 @@ export interface HostNetwork extends Disposable {
   routes(): readonly Route[];
   putRoute(route: Route): void;
   removeRoute(route: Pick<Route, "destination" | "metric">): boolean;
+  /** Routes of others over single interfaces. */
+  foreignRoutes(): readonly ForeignRoute[];
+  removeForeignRoute(route: ForeignRoute): boolean;
   readSetting(setting: Setting): string | undefined;
   writeSetting(setting: Setting, value: string): void;
   forgetFlows(addresses: readonly IpAddress[]): number;
@@ -128,6 +132,14 @@ export class LinuxHostNetwork implements HostNetwork {
 
   removeRoute(route: Pick<Route, "destination" | "metric">): boolean {
     return removeRoute(this.#route, route, this.#options.routeProtocol);
+  }
+
+  foreignRoutes(): readonly ForeignRoute[] {
+    return listForeignRoutes(this.#route, this.#options.routeProtocol);
+  }
+
+  removeForeignRoute(route: ForeignRoute): boolean {
+    return removeForeignRoute(this.#route, route);
   }
 
   readSetting(setting: Setting): string | undefined {

@@ -27,6 +27,8 @@ export interface Route {
   readonly target: RouteTarget;
   /** Lower wins among routes to the same destination. IPv6 has no 0: the kernel makes it 1024. */
   readonly metric: number;
+  /** What this host sends from when it uses the route; an address of its own. */
+  readonly source?: IpAddress;
 }
 
 export const newRoute = 24;
@@ -37,6 +39,7 @@ const rtaDst = 1;
 const rtaOif = 4;
 const rtaGateway = 5;
 const rtaPriority = 6;
+const rtaPreferredSource = 7;
 const rtaTable = 15;
 const tableMain = 254;
 const scopeUniverse = 0;
@@ -75,7 +78,14 @@ export function parseRoute(message: Message): { protocol: number; route: Route }
   if (destination === undefined) return undefined;
   const target = targetOf(body[7] ?? 0, attributes);
   if (target === undefined) return undefined;
-  return { protocol: body[5] ?? 0, route: { destination, target, metric: u32Of(attributes.get(rtaPriority)) } };
+  const source = attributes.get(rtaPreferredSource);
+  const route = {
+    destination,
+    target,
+    metric: u32Of(attributes.get(rtaPriority)),
+    ...(source === undefined ? {} : { source: addressFromBytes(source) }),
+  };
+  return { protocol: body[5] ?? 0, route };
 }
 
 function targetOf(type: number, attributes: ReadonlyMap<number, Uint8Array>): RouteTarget | undefined {
@@ -97,6 +107,7 @@ export function putRoute(socket: NetlinkSocket, route: Route, protocol: number):
     key(writer, route);
     if (route.target.kind === "link") writer.attributeU32(rtaOif, route.target.interfaceIndex);
     if (route.target.kind === "gateway") writer.attribute(rtaGateway, addressBytes(route.target.gateway));
+    if (route.source !== undefined) writer.attribute(rtaPreferredSource, addressBytes(route.source));
   });
 }
 

@@ -16,6 +16,7 @@ import { BadInput } from "../base/errors.ts";
 import { checkEndpointPort, EndpointPort } from "./endpoint-port.ts";
 import { workloadEndpointKey } from "./keys.ts";
 import { isResourceName } from "./names.ts";
+import { QosControls } from "./qos-controls.ts";
 import { absentOr, apiVersion, check, decode, type NewObject, newMetadata, resourceSchema } from "./resource.ts";
 import { workloadEndpointName } from "./workload-endpoint-name.ts";
 
@@ -40,7 +41,7 @@ export const WorkloadEndpointSpec = z.looseObject({
   mac: absentOr(z.string()),
   ports: absentOr(z.array(EndpointPort)),
   allowSpoofedSourcePrefixes: absentOr(z.array(z.string())),
-  qosControls: absentOr(z.looseObject({})),
+  qosControls: absentOr(QosControls),
 });
 
 export const WorkloadEndpoint = resourceSchema("WorkloadEndpoint", WorkloadEndpointSpec);

@@ -43,6 +43,7 @@ export function workloadEnforcement(
     ...(open && endpoint.siblingAddresses.length > 0 ? { siblingAddresses: endpoint.siblingAddresses } : {}),
     ...(open && endpoint.gatewayAddresses.length > 0 ? { gatewayAddresses: endpoint.gatewayAddresses } : {}),
     ...(open && endpoint.allowedSources.length > 0 ? { allowedSources: endpoint.allowedSources } : {}),
+    ...(open && endpoint.limits !== undefined ? { limits: endpoint.limits } : {}),
   };
 }
 

@@ -81,6 +81,31 @@ export interface EndpointEnforcement {
   readonly gatewayAddresses?: readonly IpAddress[];
   /** Other source addresses it may use; only on a receiver that has hostSettings(). Absent means none. */
   readonly allowedSources?: readonly Cidr[];
+  /** Absent means none. */
+  readonly limits?: EndpointLimits;
+}
+
+export interface EndpointLimits {
+  readonly inbound?: TrafficLimits;
+  readonly outbound?: TrafficLimits;
+}
+
+/** Of one direction of an endpoint; what the host itself sends to it is under none of them but bandwidth. */
+export interface TrafficLimits {
+  /** More packets are dropped, of open connections too. */
+  readonly packets?: { readonly perSecond: number; readonly burst: number };
+  /** More TCP connections at a time are refused with a reset. */
+  readonly connections?: number;
+  readonly bandwidth?: Bandwidth;
+}
+
+export interface Bandwidth {
+  readonly bitsPerSecond: number;
+  /** After a silence so much passes at once. */
+  readonly burstBits: number;
+  /** How fast a burst may be; absent: as fast as the line. */
+  readonly peakBitsPerSecond?: number;
+  readonly minBurstBytes?: number;
 }
 
 /**
@@ -117,6 +142,13 @@ export interface FailsafePort {
   readonly net: Cidr | undefined;
 }
 
+/** So many in each unit of time; after a silence `burst` at once. */
+export interface RateLimit {
+  readonly count: number;
+  readonly per: "second" | "minute" | "hour" | "day";
+  readonly burst: number;
+}
+
 /** What of FelixConfiguration decides about packets on this host: node.<host> over selected over default over built in. */
 export interface HostSettings {
   /** Interfaces whose names begin so are workloads'. Never empty. */
@@ -128,8 +160,10 @@ export interface HostSettings {
   readonly denyAction: "drop" | "reject";
   readonly failsafeInbound: readonly FailsafePort[];
   readonly failsafeOutbound: readonly FailsafePort[];
-  /** Of the log action, without the ": " that is put behind it. */
+  /** Of the log action, without the ": " that is put behind it; `%t %k %p %n` stand for tier, kind and names of the policy. */
   readonly logPrefix: string;
+  /** Of each log rule; undefined: not set, and the receiver bounds it as it sees fit. */
+  readonly logLimit: RateLimit | undefined;
   /** Packets of no known connection are dropped, unless false. */
   readonly dropInvalid: boolean;
   readonly allowVxlanFromWorkloads: boolean;
@@ -139,6 +173,8 @@ export interface HostSettings {
   readonly natPortRange: PortRange | undefined;
   /** Traffic to the hosts' own addresses is not translated either. */
   readonly natExcludesHosts: boolean;
+  /** Hosts that have no Node, and count as hosts all the same. */
+  readonly externalHosts: readonly Cidr[];
   /** Foreign routes to workload interfaces are removed. */
   readonly removeExternalRoutes: boolean;
   /** Source of the routes to workloads. */
@@ -155,6 +191,8 @@ export interface PortSetSink {
 export interface HostSink {
   /** Comes before everything else of a flush, first with the first flush. */
   hostSettings(settings: HostSettings): void;
+  /** Of all hosts of the cluster, this one included. */
+  hostAddresses(addresses: readonly IpAddress[]): void;
   hostEndpoint(key: string, endpoint: HostEndpointEnforcement | undefined): void;
 }
 

@@ -61,6 +61,9 @@ test("each setting is read", () => {
       natOutgoingAddress: "192.0.2.1",
       natPortRange: "1000:2000",
       natOutgoingExclusions: "IPPoolsAndHostIPs",
+      externalNodesList: ["198.51.100.0/24"],
+      logActionRateLimit: "100/minute",
+      logActionRateLimitBurst: 20,
       removeExternalRoutes: false,
       deviceRouteSourceAddress: "192.0.2.2",
     }),
@@ -76,6 +79,8 @@ test("each setting is read", () => {
     natOutgoingAddress: parseIpAddress("192.0.2.1"),
     natPortRange: { first: 1000, last: 2000 },
     natExcludesHosts: true,
+    externalHosts: [parseCidr("198.51.100.0/24")],
+    logLimit: { count: 100, per: "minute", burst: 20 },
     removeExternalRoutes: false,
     routeSource: { ipv4: parseIpAddress("192.0.2.2"), ipv6: undefined },
   });

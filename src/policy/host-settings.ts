@@ -8,7 +8,7 @@ import { parseCidr, parseIpAddress } from "../base/addresses.ts";
 import type { FelixConfigurationSpec, ReadFelixConfiguration } from "../model/felix-configuration.ts";
 import { parseSelector } from "../model/selector/parse.ts";
 import { matches } from "../model/selector/selector.ts";
-import type { FailsafePort, HostSettings, PortRange } from "./enforcement.ts";
+import type { FailsafePort, HostSettings, PortRange, RateLimit } from "./enforcement.ts";
 
 const tcp = 6;
 const udp = 17;
@@ -71,12 +71,14 @@ function settingsOf(spec: FelixConfigurationSpec): HostSettings {
     failsafeInbound: spec.failsafeInboundHostPorts?.map(failsafePort) ?? defaultInbound,
     failsafeOutbound: spec.failsafeOutboundHostPorts?.map(failsafePort) ?? defaultOutbound,
     logPrefix: spec.logPrefix ?? "calico-packet",
+    logLimit: rateLimit(spec.logActionRateLimit, spec.logActionRateLimitBurst),
     dropInvalid: spec.disableConntrackInvalidCheck !== true,
     allowVxlanFromWorkloads: spec.allowVXLANPacketsFromWorkloads ?? false,
     allowIpipFromWorkloads: spec.allowIPIPPacketsFromWorkloads ?? false,
     natOutgoingAddress: spec.natOutgoingAddress === undefined ? undefined : parseIpAddress(spec.natOutgoingAddress),
     natPortRange: portRange(spec.natPortRange),
     natExcludesHosts: spec.natOutgoingExclusions === "IPPoolsAndHostIPs",
+    externalHosts: (spec.externalNodesList ?? []).map((net) => parseCidr(net)),
     removeExternalRoutes: spec.removeExternalRoutes ?? true,
     routeSource: {
       ipv4: ipv4 === undefined ? undefined : parseIpAddress(ipv4),
@@ -101,4 +103,10 @@ function portRange(text: string | number | undefined): PortRange | undefined {
   if (text === undefined) return undefined;
   const [first = 0, last = first] = String(text).split(":").map(Number);
   return first >= 1 && first <= last && last <= 65535 ? { first, last } : undefined;
+}
+
+/** "10/minute", as the model has checked it. */
+function rateLimit(text: string | undefined, burst = 5): RateLimit | undefined {
+  const [, count, per] = /^(\d+)\/(second|minute|hour|day)$/.exec(text ?? "") ?? [];
+  return count === undefined ? undefined : { count: Number(count), per: per as RateLimit["per"], burst };
 }

@@ -9,7 +9,7 @@
  * Absent on purpose: clocks, promises, I/O, locks, retries, nftables syntax, anything named after Mesos or Docker.
  */
 
-import type { Cidr } from "../base/addresses.ts";
+import type { Cidr, IpAddress } from "../base/addresses.ts";
 import { BadInput, describeError, invariant } from "../base/errors.ts";
 import {
   type FelixConfigurationSpec,
@@ -102,6 +102,7 @@ export class PolicyCalculator {
   readonly #dirty = new Set<string>();
   readonly #told = new Map<string, Told>();
   #poolsTold: string | undefined;
+  #hostsTold: string | undefined;
 
   /** `localSettings`: what the host was started with, weakest first; stronger than the store. */
   constructor({
@@ -176,6 +177,7 @@ export class PolicyCalculator {
     this.#flushPools();
     const routes = this.#routes.take();
     if (routes === undefined) return;
+    this.#flushHosts(routes.hosts);
     this.#sink.localBlocks(routes.own);
     this.#sink.remoteRoutes(routes.remote);
   }
@@ -457,6 +459,13 @@ export class PolicyCalculator {
     if (text === this.#settingsTold) return;
     this.#settingsTold = text;
     this.#sink.hostSettings?.(this.#settings.settings);
+  }
+
+  #flushHosts(addresses: readonly IpAddress[]): void {
+    const text = addresses.join();
+    if (text === this.#hostsTold) return;
+    this.#hostsTold = text;
+    this.#sink.hostAddresses?.(addresses);
   }
 
   #flushPools(): void {

@@ -29,12 +29,13 @@ import {
   serviceAccountLabel,
   WorkloadEndpoint,
 } from "../model/workload-endpoint.ts";
-import type { RuleListId } from "./enforcement.ts";
+import type { EndpointLimits, RuleListId } from "./enforcement.ts";
 import type { LabelSource } from "./label-index.ts";
 import type { Members } from "./members.ts";
 import { convertRules, type RulesDocument } from "./rule-conversion.ts";
 import { policySelector } from "./rule-selectors.ts";
 import { RuleSource } from "./rule-source.ts";
+import { endpointLimits } from "./traffic-limits.ts";
 
 /** Something that has addresses and labels: what selectors of rules can mean. */
 export interface Labelled extends Members {
@@ -57,6 +58,7 @@ export interface Endpoint extends Subject {
   readonly siblingAddresses: readonly IpAddress[];
   /** Those of them that it sends by. */
   readonly gatewayAddresses: readonly IpAddress[];
+  readonly limits: EndpointLimits | undefined;
   /** Why it must stay closed, whatever its rules are, unless the host permits foreign source addresses. */
   readonly problems: readonly string[];
 }
@@ -89,6 +91,7 @@ export function readEndpoint(key: string, text: string): Endpoint {
     allowedSources,
     siblingAddresses: siblingAddressesOf(metadata.annotations),
     gatewayAddresses: gatewayAddressesOf(metadata.annotations),
+    limits: endpointLimits(spec.qosControls),
     problems: allowedSources.length > 0 ? ["allowSpoofedSourcePrefixes is not enabled on this host"] : [],
     addresses,
     ports: namedPorts(spec.ports, `${key}: spec.ports`),

@@ -50,7 +50,13 @@ export class Routes {
   }
 
   /** Undefined if nothing has changed since the last call. */
-  take(): { readonly remote: ReadonlyMap<Cidr, IpAddress>; readonly own: readonly Cidr[] } | undefined {
+  take():
+    | {
+        readonly remote: ReadonlyMap<Cidr, IpAddress>;
+        readonly own: readonly Cidr[];
+        readonly hosts: readonly IpAddress[];
+      }
+    | undefined {
     if (!this.#changed) return undefined;
     this.#changed = false;
     const remote = new Map<Cidr, IpAddress>();
@@ -63,7 +69,8 @@ export class Routes {
         if (address !== undefined) remote.set(destination, address);
       }
     }
-    return { remote, own };
+    const hosts = [...this.#hosts.values()].flatMap(({ ipv4, ipv6 }) => [ipv4 ?? [], ipv6 ?? []].flat());
+    return { remote, own, hosts: hosts.sort() };
   }
 
   #routesOf(block: Block): BlockRoutes | undefined {

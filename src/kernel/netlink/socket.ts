@@ -7,6 +7,7 @@ import {
   bindSocket,
   closeDescriptor,
   errnoName,
+  isKernelError,
   kernelError,
   netlinkPort,
   openSocket,
@@ -15,6 +16,7 @@ import {
   setSocketOption,
 } from "../libc.ts";
 import { attributesIn, flag, headerBytes, type Message, MessageWriter, messagesIn, textOf, viewOf } from "./message.ts";
+import { uninterrupted } from "./uninterrupted.ts";
 
 const afNetlink = 16;
 const sockRawCloexec = 3 | 0x80000;
@@ -33,7 +35,6 @@ const receiveBufferBytes = 256 * 1024;
 const messageError = 2;
 const messageDone = 3;
 const messageOverrun = 4;
-const dumpAttemptsMax = 5;
 
 export const netlinkRoute = 0;
 export const netlinkNetfilter = 12;
@@ -135,30 +136,30 @@ export class NetlinkSocket implements Disposable {
 
   /** All messages of a dump; begun anew when the table changed meanwhile. */
   dump(doing: string, type: number, content: (writer: MessageWriter) => void): Message[] {
-    for (let attempt = 1; ; attempt++) {
-      const sequence = this.#sequence++;
-      const writer = new MessageWriter().begin(type, flag.request | flag.dump, sequence);
-      content(writer);
-      sendBytes(this.#socket, writer.end().finished(), doing);
-      const found: Message[] = [];
-      let interrupted = false;
-      try {
-        for (const message of this.#answers(doing, sequence)) {
-          interrupted ||= (message.flags & flag.dumpInterrupted) !== 0;
-          if (message.type === messageDone || message.type === messageError) {
-            throwIfError(doing, message);
-            break;
-          }
-          found.push(message);
+    return uninterrupted(doing, () => this.#dumpOnce(doing, type, content));
+  }
+
+  #dumpOnce(doing: string, type: number, content: (writer: MessageWriter) => void) {
+    const sequence = this.#sequence++;
+    const writer = new MessageWriter().begin(type, flag.request | flag.dump, sequence);
+    content(writer);
+    sendBytes(this.#socket, writer.end().finished(), doing);
+    const found: Message[] = [];
+    let interrupted = false;
+    try {
+      for (const message of this.#answers(doing, sequence)) {
+        interrupted ||= (message.flags & flag.dumpInterrupted) !== 0;
+        if (message.type === messageDone || message.type === messageError) {
+          throwIfError(doing, message);
+          break;
         }
-      } catch (error) {
-        if (!(error instanceof Error && "code" in error && error.code === "EINTR")) throw error;
-        interrupted = true;
+        found.push(message);
       }
-      if (!interrupted) return found;
-      if (attempt === dumpAttemptsMax)
-        throw kernelError(doing, "EINTR", `the table changed during ${attempt} reads in a row`);
+    } catch (error) {
+      if (!isKernelError(error, "EINTR")) throw error;
+      interrupted = true;
     }
+    return { found, interrupted };
   }
 
   /** What has arrived on the socket's groups, without waiting. */

@@ -49,7 +49,14 @@ const refused: readonly [name: string, operation: Operation][] = [
   ["a comment", { op: "add-rule", chain: "c", rule: { matches: [], actions: [], comment: injected } }],
   [
     "a log prefix",
-    { op: "add-rule", chain: "c", rule: { matches: [], actions: [{ do: "log", prefix: injected, perSecond: 1 }] } },
+    {
+      op: "add-rule",
+      chain: "c",
+      rule: {
+        matches: [],
+        actions: [{ do: "log", prefix: injected, limit: { count: 1, per: "second", burst: 5 } }],
+      },
+    },
   ],
   [
     "a port",

@@ -11,6 +11,7 @@ import type {
   Direction,
   Match,
   Operation,
+  Rate,
   RuleSpec,
   SetElement,
   SetKind,
@@ -136,7 +137,7 @@ function renderAction(action: Action): string {
     case "clear-mark":
       return `meta mark set meta mark & ${hex(~action.bit)}`;
     case "log":
-      return `limit rate ${integer(action.perSecond, 10_000)}/second burst 5 packets log prefix "${commentText(action.prefix)}" level info`;
+      return `limit rate ${rateText(action.limit)} log prefix "${logPrefixText(action.prefix)}" level info`;
     default:
       return unreachable(action);
   }
@@ -256,9 +257,24 @@ function interfaceText(name: string): string {
 }
 
 function commentText(text: string): string {
-  if (!/^[\x20\x21\x23-\x5b\x5d-\x7e]{0,120}$/.test(text))
-    throw new BadInput("nftables comment", `"${text}" cannot be a comment`, "at most 120 printable characters");
+  invariant(text.length <= 120, "a comment has at most 120 characters");
+  return printableText(text, "comment");
+}
+
+function printableText(text: string, what: string): string {
+  if (!/^[\x20\x21\x23-\x5b\x5d-\x7e]*$/.test(text))
+    throw new BadInput(`nftables ${what}`, `"${text}" cannot be a ${what}`, "printable characters");
   return text;
+}
+
+function logPrefixText(text: string): string {
+  invariant(text.length <= 127, "a log prefix has at most 127 characters");
+  return printableText(text, "log prefix");
+}
+
+function rateText({ count, per, burst }: Rate): string {
+  const bursting = burst === 0 ? "" : ` burst ${integer(burst, 10_000)} packets`;
+  return `${integer(count, 10_000)}/${per}${bursting}`;
 }
 
 function networkText(text: string, family?: 4 | 6): string {

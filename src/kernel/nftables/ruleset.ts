@@ -99,6 +99,13 @@ export type Match =
   | { readonly match: "connection"; readonly states: readonly ("established" | "related" | "invalid" | "new")[] }
   | { readonly match: "mark"; readonly bit: number; readonly not?: true };
 
+/** Of packets: so many in each unit of time, and `burst` at once after a silence (0: the kernel's own choice, 5). */
+export interface Rate {
+  readonly count: number;
+  readonly per: "second" | "minute" | "hour" | "day";
+  readonly burst: number;
+}
+
 /** What is done then; the last one of a rule may be a verdict. */
 export type Action =
   | { readonly do: "accept" | "drop" | "reject" | "return" | "count" | "untrack" }
@@ -113,7 +120,7 @@ export type Action =
   | { readonly do: "jump" | "goto"; readonly chain: string }
   | { readonly do: "dispatch"; readonly direction: Direction; readonly map: string }
   | { readonly do: "set-mark" | "clear-mark"; readonly bit: number }
-  | { readonly do: "log"; readonly prefix: string; readonly perSecond: number };
+  | { readonly do: "log"; readonly prefix: string; readonly limit: Rate };
 
 export interface RuleSpec {
   readonly matches: readonly Match[];

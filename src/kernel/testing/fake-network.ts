@@ -5,6 +5,7 @@
 import { type Cidr, cidrOverlaps, type IpAddress, tryParseCidr } from "../../base/addresses.ts";
 import { OperationError } from "../../base/errors.ts";
 import type { Change } from "../changes.ts";
+import type { ForeignRoute } from "../foreign-routes.ts";
 import type { HostNetwork } from "../host-network.ts";
 import type { IptablesChain, IptablesProgram, IptablesRule, IptablesTable } from "../iptables.ts";
 import { kernelError } from "../libc.ts";
@@ -36,12 +37,16 @@ export type FaultyCall =
   | "routes"
   | "putRoute"
   | "removeRoute"
+  | "foreignRoutes"
+  | "removeForeignRoute"
   | "writeSetting"
   | "forgetFlows";
 
 export class FakeNetwork implements HostNetwork {
   readonly #links = new Map<string, Link & { peer: string }>();
   readonly #routes = new Map<string, Route>();
+  readonly #foreign: ForeignRoute[] = [];
+  readonly #addresses = new Map<IpAddress, string>();
   readonly #settings = new Map<string, string>();
   readonly #iptables: string[] = [];
   readonly #faults = new Map<FaultyCall, Fault>();
@@ -72,8 +77,9 @@ export class FakeNetwork implements HostNetwork {
     return this.#attempt("links", () => [...this.#links.values()].map(({ peer: _, ...link }) => link));
   }
 
-  linkWithAddress(): Link | undefined {
-    return undefined;
+  linkWithAddress(address: IpAddress): Link | undefined {
+    const name = this.#addresses.get(address);
+    return name === undefined ? undefined : this.#links.get(name);
   }
 
   createVeth(spec: VethSpec): void {
@@ -118,6 +124,7 @@ export class FakeNetwork implements HostNetwork {
         if (link === undefined) throw kernelError(doing, "ENODEV");
         if (!link.up) throw kernelError(doing, "ENETDOWN");
       }
+      if (route.source !== undefined && !this.#addresses.has(route.source)) throw kernelError(doing, "EINVAL");
       if (target.kind === "gateway" && !this.neighbours.has(target.gateway)) throw kernelError(doing, "ENETUNREACH");
       this.#routes.set(`${route.destination} ${route.metric}`, route);
     });
@@ -125,6 +132,18 @@ export class FakeNetwork implements HostNetwork {
 
   removeRoute(route: Pick<Route, "destination" | "metric">): boolean {
     return this.#attempt("removeRoute", () => this.#routes.delete(`${route.destination} ${route.metric}`));
+  }
+
+  foreignRoutes(): readonly ForeignRoute[] {
+    return this.#attempt("foreignRoutes", () => [...this.#foreign]);
+  }
+
+  removeForeignRoute(route: ForeignRoute): boolean {
+    return this.#attempt("removeForeignRoute", () => {
+      const at = this.#foreign.findIndex((one) => foreignText(one) === foreignText(route));
+      if (at >= 0) this.#foreign.splice(at, 1);
+      return at >= 0;
+    });
   }
 
   readSetting(setting: Setting): string | undefined {
@@ -210,6 +229,19 @@ export class FakeNetwork implements HostNetwork {
     if (options.noticed) this.#changes.push({ kind: "table", family: 1, table: "margay" });
   }
 
+  /** Somebody else makes a route. */
+  addForeignRoute(route: ForeignRoute): void {
+    this.#foreign.push(route);
+    this.#changes.push({ kind: "foreign-route", route });
+  }
+
+  /** Somebody gives an interface an address, or takes it. */
+  setAddress(address: IpAddress, link: string | undefined): void {
+    if (link === undefined) this.#addresses.delete(address);
+    else this.#addresses.set(address, link);
+    this.#changes.push({ kind: link === undefined ? "address-gone" : "address", address });
+  }
+
   /** Somebody else takes a route away, unnoticed. */
   loseRoute(destination: Cidr): void {
     for (const [key, route] of this.#routes) if (route.destination === destination) this.#routes.delete(key);
@@ -219,12 +251,13 @@ export class FakeNetwork implements HostNetwork {
   text(): string {
     const lines: string[] = [];
     for (const { name, up, alias } of this.#links.values()) lines.push(`link ${name} ${up ? "up" : "down"} ${alias}`);
-    for (const { destination, target } of this.#routes.values()) {
+    for (const { destination, target, source } of this.#routes.values()) {
       const index = target.kind === "link" ? target.interfaceIndex : 0;
       const link = [...this.#links.values()].find((candidate) => candidate.index === index)?.name ?? "";
       const to = target.kind === "gateway" ? `via ${target.gateway}` : target.kind === "link" ? `dev ${link}` : "";
-      lines.push(`route ${target.kind} ${destination} ${to}`);
+      lines.push(`route ${target.kind} ${destination} ${to}${source === undefined ? "" : ` src ${source}`}`);
     }
+    for (const route of this.#foreign) lines.push(`foreign route ${foreignText(route)}`);
     for (const [name, { spec, elements }] of this.#table?.sets ?? []) {
       lines.push(`set ${name} ${spec.kind}`);
       for (const element of elements.values()) {
@@ -248,6 +281,8 @@ export class FakeNetwork implements HostNetwork {
   #dropRoutesOver(index: number): void {
     for (const [key, { target }] of this.#routes)
       if (target.kind === "link" && target.interfaceIndex === index) this.#routes.delete(key);
+    for (const route of this.#foreign.filter(({ interfaceIndex }) => interfaceIndex === index))
+      this.#foreign.splice(this.#foreign.indexOf(route), 1);
   }
 
   #linkOfSettingExists(setting: Setting): boolean {
@@ -381,6 +416,10 @@ function copyOf(table: FakeTable): FakeTable {
     sets: new Map([...table.sets].map(([name, set]) => [name, { ...set, elements: new Map(set.elements) }])),
     chains: new Map([...table.chains].map(([name, chain]) => [name, { ...chain, rules: [...chain.rules] }])),
   };
+}
+
+function foreignText({ destination, interfaceIndex, metric, protocol }: ForeignRoute): string {
+  return `${destination} over ${interfaceIndex} metric ${metric} proto ${protocol}`;
 }
 
 function bareLink(name: string, index: number): Link {

@@ -37,6 +37,8 @@ export const fixedSets: readonly SetSpec[] = [
   { name: names.pools6, kind: "networks6" },
   { name: names.natPools4, kind: "networks4" },
   { name: names.natPools6, kind: "networks6" },
+  { name: names.hosts4, kind: "networks4" },
+  { name: names.hosts6, kind: "networks6" },
   { name: names.spoofing, kind: "interface-verdicts" },
 ];
 
@@ -198,18 +200,14 @@ function sourceRules(): RuleSpec[] {
   ];
 }
 
-/** From a pool with NAT to outside all pools. */
+/** From a pool with NAT to outside all pools, and if so set to none of the hosts. */
 function natRules(settings: HostSettings, family: 4 | 6): RuleSpec[] {
-  const { natOutgoingAddress: address, natPortRange: ports } = settings;
+  const { natOutgoingAddress: address, natPortRange: ports, natExcludesHosts } = settings;
+  const notTo = (set: string): Match => ({ match: "address-in-set", side: "destination", family, set, not: true });
   const matches: readonly Match[] = [
     { match: "address-in-set", side: "source", family, set: family === 4 ? names.natPools4 : names.natPools6 },
-    {
-      match: "address-in-set",
-      side: "destination",
-      family,
-      set: family === 4 ? names.pools4 : names.pools6,
-      not: true,
-    },
+    notTo(family === 4 ? names.pools4 : names.pools6),
+    ...(natExcludesHosts ? [notTo(family === 4 ? names.hosts4 : names.hosts6)] : []),
   ];
   const fixed = address !== undefined && ipFamily(address) === family ? { address } : {};
   const plain: RuleSpec = { matches, actions: [{ do: "source-nat", ...fixed }] };

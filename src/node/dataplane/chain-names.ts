@@ -29,6 +29,9 @@ export const names = {
   pools6: "pools6",
   natPools4: "nat-pools4",
   natPools6: "nat-pools6",
+  /** Hosts of the cluster. */
+  hosts4: "hosts4",
+  hosts6: "hosts6",
   spoofing: "spoofing-endpoints",
   /** From a container's other addresses to the one it sends by. */
   siblings4: "sibling-addresses4",

@@ -208,6 +208,25 @@ test(
     dataplane.hostSettings({ ...defaultSettings, natOutgoingAddress: parseIpAddress("172.31.0.20") });
     await dataplane.apply();
     expect(seenAs(outside).address).toBe("172.31.0.20");
+    // To hosts, of the cluster and listed ones, as it is; they have a route back. To all others as before.
+    host.outside.must("ip", "addr", "add", "172.31.0.98/24", "dev", "eth0");
+    host.outside.must("ip", "addr", "add", "172.31.0.97/24", "dev", "eth0");
+    host.outside.must("ip", "route", "add", "10.65.0.0/16", "via", hostAddress);
+    dataplane.hostAddresses([parseIpAddress(hostAddress), parseIpAddress(outside)]);
+    dataplane.hostSettings({
+      ...defaultSettings,
+      natExcludesHosts: true,
+      externalHosts: [parseCidr("172.31.0.98/32")],
+    });
+    await dataplane.apply();
+    expect([outside, "172.31.0.98", "172.31.0.97"].map((server) => seenAs(server).address)).toEqual([
+      web,
+      web,
+      hostAddress,
+    ]);
+    dataplane.hostAddresses([parseIpAddress(hostAddress)]);
+    await dataplane.apply();
+    expect(seenAs(outside).address).toBe(hostAddress);
   },
   timeoutMs,
 );
@@ -223,8 +242,17 @@ test(
     dataplane.hostSettings({ ...defaultSettings, logPrefix: 'my"prefix', dropInvalid: false });
     await dataplane.apply();
     expect(chain("in/profile/open")).toContain('log prefix "my_prefix: "');
+    expect(chain("in/profile/open")).toContain("limit rate 10/second");
     expect(chain("forward-to")).not.toContain("invalid");
     expect(pings(b, web)).toBe(true);
+    const logLimit = { count: 3, per: "minute", burst: 7 } as const;
+    dataplane.hostSettings({ ...defaultSettings, logPrefix: "%k %p", logLimit });
+    await dataplane.apply();
+    expect(chain("in/profile/open")).toContain('limit rate 3/minute burst 7 packets log prefix "pro open: "');
+    // More packets than may be logged: they go on to the next rule all the same.
+    host.namespace.run(["conntrack", "-F"]);
+    const said = b.run(["ping", "-n", "-c", "20", "-i", "0.02", "-W", "1", web]).stdout;
+    expect(said).toContain("20 received");
     host.namespace.must("nft", "add table inet other");
     host.namespace.must("nft", "add chain inet other pre { type filter hook prerouting priority -290; }");
     host.namespace.must("nft", "add rule inet other pre meta mark set 0x4001");

@@ -30,14 +30,16 @@ import type {
 } from "../../policy/enforcement.ts";
 import { type ApplyTimings, type DataplaneCounters, newCounters, noTimings, PassSteps } from "./apply-measures.ts";
 import { routeProtocol, tableName } from "./chain-names.ts";
-import { defaultSettings, settingsNotDone } from "./default-settings.ts";
+import { defaultSettings } from "./default-settings.ts";
 import { ensureFilterAccept } from "./filter-accept.ts";
 import { FilterSync } from "./filter-sync.ts";
+import { ForeignRoutes } from "./foreign-routes.ts";
 import { HostInterfaces } from "./host-interfaces.ts";
 import { enableForwarding } from "./interface-settings.ts";
 import { InterfaceSync, type VethRequest } from "./interface-sync.ts";
 import { requireKernelFeatures } from "./kernel-features.ts";
 import { removeEverything } from "./remove-everything.ts";
+import { RouteSource } from "./route-source.ts";
 import { RouteSync } from "./route-sync.ts";
 
 export interface DataplaneOptions {
@@ -69,6 +71,8 @@ export class Dataplane implements EnforcementSink, PortSetSink, HostSink, AsyncD
   #settings: HostSettings;
   readonly #filter: FilterSync;
   readonly #routes: RouteSync;
+  readonly #routeSource: RouteSource;
+  readonly #foreignRoutes: ForeignRoutes;
   readonly #interfaces: InterfaceSync;
   readonly #hostInterfaces: HostInterfaces;
   /** What must be read back before anything is believed about it. */
@@ -98,6 +102,13 @@ export class Dataplane implements EnforcementSink, PortSetSink, HostSink, AsyncD
       prefixes: this.#settings.interfacePrefixes,
       hostAddress: options.host.address,
     });
+    this.#routeSource = new RouteSource({
+      network,
+      plan: this.#routes.plan,
+      log,
+      wanted: this.#settings.routeSource,
+    });
+    this.#foreignRoutes = new ForeignRoutes({ network, interfaces: this.#interfaces.endpoints, clock, log });
     this.#hostInterfaces = new HostInterfaces(network, (name) => this.#interfaces.endpoints.isEndpointName(name));
     this.#lastResyncMs = clock.monotonicMs();
   }
@@ -138,12 +149,16 @@ export class Dataplane implements EnforcementSink, PortSetSink, HostSink, AsyncD
     this.#settings = settings;
     this.#filter.ruleset.settings(settings);
     this.#stale.forward ||= acceptsDiffer(before, settings);
-    const notDone = settingsNotDone(settings);
-    if (notDone.length > 0) this.#options.log.warn({ event: "settings_not_enforced", settings: notDone });
+    this.#routeSource.want(settings.routeSource);
+    this.#foreignRoutes.removesAll = settings.removeExternalRoutes;
     if (before.interfacePrefixes.join() === settings.interfacePrefixes.join()) return;
     for (const name of this.#interfaces.endpoints.setPrefixes(settings.interfacePrefixes)) this.#enforce(name);
     this.#hostInterfaces.changed();
     this.#stale.links = true;
+  }
+
+  hostAddresses(addresses: readonly IpAddress[]): void {
+    this.#filter.ruleset.hostAddresses(addresses);
   }
 
   hostEndpoint(key: string, endpoint: HostEndpointEnforcement | undefined): void {
@@ -276,7 +291,7 @@ export class Dataplane implements EnforcementSink, PortSetSink, HostSink, AsyncD
     await pass.run("filter", () => this.#applyFilter());
     await pass.run("interfaces", () => this.#interfaces.configure());
     await pass.run("flows", () => this.#routes.removeLocal(this.#inSync));
-    await pass.run("routes", () => [...this.#routes.put(), ...this.#routes.remove(this.#inSync)]);
+    await pass.run("routes", () => this.#applyRoutes());
     await pass.run("forward", () => this.#applyForwardAccept());
     this.lastApplyTimings = pass.timings();
     if (pass.failures.length === 0) return;
@@ -288,6 +303,13 @@ export class Dataplane implements EnforcementSink, PortSetSink, HostSink, AsyncD
       retry: "backoff",
       cause: pass.failures[0],
     });
+  }
+
+  #applyRoutes(): readonly unknown[] {
+    this.#routeSource.decide();
+    const failures = [...this.#routes.put(), ...this.#routes.remove(this.#inSync)];
+    // After our own: at no instant is an address without a route.
+    return [...failures, ...this.#foreignRoutes.remove(this.#inSync)];
   }
 
   #read(): readonly unknown[] {
@@ -322,6 +344,7 @@ export class Dataplane implements EnforcementSink, PortSetSink, HostSink, AsyncD
     }
     if (this.#stale.routes) {
       wrong += this.#routes.readBack();
+      this.#foreignRoutes.readBack();
       this.#stale.routes = false;
     }
     return wrong;
@@ -343,15 +366,16 @@ export class Dataplane implements EnforcementSink, PortSetSink, HostSink, AsyncD
         case "route-gone":
           this.#routes.plan.gone(change.route);
           break;
+        case "foreign-route":
+          this.#foreignRoutes.seen(change.route);
+          break;
         case "address-gone":
-          this.#interfaces.addressesChanged();
-          this.#hostInterfaces.changed();
+          this.#addressesChanged();
           // No gateway of ours is reached by a link-local address, and every container's veth has one.
           if (!cidrContains(linkLocal6, change.address)) this.#stale.routes = true;
           break;
         case "address":
-          this.#interfaces.addressesChanged();
-          this.#hostInterfaces.changed();
+          this.#addressesChanged();
           break;
         case "table":
           if (change.table === tableName) this.#stale.table = true;
@@ -363,6 +387,12 @@ export class Dataplane implements EnforcementSink, PortSetSink, HostSink, AsyncD
           break;
       }
     }
+  }
+
+  #addressesChanged(): void {
+    this.#interfaces.addressesChanged();
+    this.#hostInterfaces.changed();
+    this.#routeSource.addressesChanged();
   }
 
   /** Who is enforced on the interface may have changed. */
@@ -415,7 +445,8 @@ export class Dataplane implements EnforcementSink, PortSetSink, HostSink, AsyncD
   #needsApply(): boolean {
     const { links, table, routes, forward } = this.#stale;
     const read = links || table || routes || forward || this.#resyncIsDue();
-    return read || this.#interfaces.needsApply || this.#routes.needsApply || this.#hostInterfaces.needsApply;
+    if (read || this.#interfaces.needsApply || this.#routes.needsApply || this.#hostInterfaces.needsApply) return true;
+    return this.#routeSource.needsApply || this.#foreignRoutes.needsApply;
   }
 }
 

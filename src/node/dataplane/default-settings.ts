@@ -14,21 +14,14 @@ export const defaultSettings: HostSettings = {
   failsafeInbound: [...open(tcp, 22, 179, 2379, 2380, 5473, 6443, 6666, 6667), ...open(udp, 68)],
   failsafeOutbound: [...open(tcp, 179, 2379, 2380, 5473, 6443, 6666, 6667), ...open(udp, 53, 67)],
   logPrefix: "calico-packet",
+  logLimit: undefined,
   dropInvalid: true,
   allowVxlanFromWorkloads: false,
   allowIpipFromWorkloads: false,
   natOutgoingAddress: undefined,
   natPortRange: undefined,
   natExcludesHosts: false,
+  externalHosts: [],
   removeExternalRoutes: true,
   routeSource: { ipv4: undefined, ipv6: undefined },
 };
-
-/** What the host's settings ask for and this data plane does not do, for a user to read. */
-export function settingsNotDone(settings: HostSettings): string[] {
-  const { natExcludesHosts, routeSource } = settings;
-  return [
-    ...(natExcludesHosts ? ["natOutgoingExclusions: IPPoolsAndHostIPs"] : []),
-    ...(routeSource.ipv4 === undefined && routeSource.ipv6 === undefined ? [] : ["deviceRouteSourceAddress"]),
-  ];
-}

@@ -2,7 +2,7 @@
  * Which endpoint is enforced on which interface, and whether the interface is there. Two endpoints may claim one
  * interface (a restart race, a copied record): the smaller key wins, as in Felix; the other waits. Pure.
  */
-import type { InterfaceName } from "../../base/names.ts";
+import { type InterfaceName, parseInterfaceName } from "../../base/names.ts";
 import type { Link } from "../../kernel/links.ts";
 import type { EndpointEnforcement } from "../../policy/enforcement.ts";
 
@@ -61,6 +61,13 @@ export class EndpointInterfaces {
   /** Only names the packet filter can spell, with a prefix of ours: never a host's own interface. */
   isEndpointName(name: string): boolean {
     return /^[a-zA-Z0-9_.-]{1,15}$/.test(name) && this.#prefixes.some((prefix) => name.startsWith(prefix));
+  }
+
+  /** Whether an endpoint is known on the interface; undefined: it is none of an endpoint. */
+  endpointInterface(index: number): { readonly known: boolean } | undefined {
+    const name = this.#nameByIndex.get(index);
+    if (name === undefined || !this.isEndpointName(name)) return undefined;
+    return { known: this.winner(parseInterfaceName(name)) !== undefined };
   }
 
   /** Why an endpoint is not enforced although policy says how, for a user to read. */

@@ -32,7 +32,15 @@ export class RoutePlan {
   readonly #tracker = new Tracker<string, Route>(sameRoute);
   readonly #claims = new Map<Cidr, Claims>();
   #remote: ReadonlyMap<Cidr, IpAddress> = new Map();
+  #sources: Readonly<Record<4 | 6, IpAddress | undefined>> = { 4: undefined, 6: undefined };
   #blackholes: readonly Cidr[] = [];
+
+  /** What this host's own packets to its endpoints come from; undefined: the kernel chooses. */
+  setSources(sources: Readonly<Record<4 | 6, IpAddress | undefined>>): void {
+    if (sources[4] === this.#sources[4] && sources[6] === this.#sources[6]) return;
+    this.#sources = sources;
+    for (const cidr of this.#claims.keys()) this.#claim(cidr, () => {});
+  }
 
   get tracker(): Tracker<string, Route> {
     return this.#tracker;
@@ -102,7 +110,9 @@ export class RoutePlan {
     const target = targetOf(claims);
     if (target === undefined) this.#claims.delete(cidr);
     else this.#claims.set(cidr, claims);
-    this.#tracker.want(routeKey(cidr), target && { destination: cidr, target, metric: routeMetric });
+    const source = target?.kind === "link" ? this.#sources[ipFamily(cidr)] : undefined;
+    const route = { destination: cidr, metric: routeMetric, ...(source === undefined ? {} : { source }) };
+    this.#tracker.want(routeKey(cidr), target && { ...route, target });
   }
 }
 
@@ -124,7 +134,12 @@ function routeKey(destination: Cidr, metric = routeMetric): string {
 }
 
 function sameRoute(a: Route, b: Route): boolean {
-  return a.destination === b.destination && a.metric === b.metric && targetText(a.target) === targetText(b.target);
+  return (
+    a.destination === b.destination &&
+    a.metric === b.metric &&
+    a.source === b.source &&
+    targetText(a.target) === targetText(b.target)
+  );
 }
 
 export function targetText(target: RouteTarget): string {

@@ -3,7 +3,7 @@ import { expect, test } from "bun:test";
 import { parseCidr } from "../../base/addresses.ts";
 import { renderRule } from "../../kernel/nftables/render.ts";
 import type { Rule, RuleMatch } from "../../policy/enforcement.ts";
-import { defaultSettings } from "./default-settings.ts";
+import { logLimitDefault } from "./log-prefix.ts";
 import { renderRules } from "./rule-rendering.ts";
 
 const anything: RuleMatch = { nets: [], notNets: [], sets: [], notSets: [], ports: [], notPorts: [] };
@@ -123,11 +123,11 @@ const cases: readonly [name: string, rule: Partial<Rule>, expected: readonly str
 for (const [name, rule, expected] of cases)
   test(`a rule becomes packet-filter rules: ${name}`, () => {
     const wide = (id: string, family: 4 | 6) => id === "wide" && family === 4;
-    const rendered = renderRules(
-      [{ action: "allow", source: anything, destination: anything, ...rule }],
-      wide,
-      defaultSettings,
-    );
+    const rendered = renderRules([{ action: "allow", source: anything, destination: anything, ...rule }], wide, {
+      denyAction: "drop",
+      logPrefix: "calico-packet: ",
+      logLimit: logLimitDefault,
+    });
     // "accept" stands here for how a list says yes.
     const yes = "meta mark set meta mark | 0x00010000 return";
     expect(rendered.map(renderRule)).toEqual(expected.map((line) => line.replace(/\baccept$/, yes)));

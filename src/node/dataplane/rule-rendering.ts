@@ -7,11 +7,9 @@
 import { type Cidr, ipFamily, prefixLength } from "../../base/addresses.ts";
 import { unreachable } from "../../base/errors.ts";
 import type { Action, Match, RuleSpec, Side } from "../../kernel/nftables/ruleset.ts";
-import type { HostSettings, Rule, RuleMatch, SetId } from "../../policy/enforcement.ts";
+import type { HostSettings, RateLimit, Rule, RuleMatch, SetId } from "../../policy/enforcement.ts";
 import { acceptedBit, addressSetName, passBit, portSetName } from "./chain-names.ts";
 
-/** Bounds what a logging rule can do to the kernel log. */
-const logsPerSecond = 10;
 /** Transport protocols whose first four bytes are the two ports: TCP, UDP, DCCP, SCTP, UDP-Lite. */
 const protocolsWithPorts = [6, 17, 33, 132, 136];
 const icmp = { 4: 1, 6: 58 } as const;
@@ -36,7 +34,12 @@ export function denyWithRejection(denyAction: HostSettings["denyAction"]): Actio
 /** Whether a set has members wider than one address in the family; they are a set of their own then. */
 export type HasNetworks = (id: SetId, family: 4 | 6) => boolean;
 
-export type RuleSettings = Pick<HostSettings, "logPrefix" | "denyAction">;
+/** For the rules of one list: its log prefix and limit are as they stand in the kernel. */
+export interface RuleSettings {
+  readonly denyAction: HostSettings["denyAction"];
+  readonly logPrefix: string;
+  readonly logLimit: RateLimit;
+}
 
 export function renderRules(rules: readonly Rule[], hasNetworks: HasNetworks, settings: RuleSettings): RuleSpec[] {
   return rules.flatMap((rule) => [
@@ -105,15 +108,10 @@ function actionsOf(action: Rule["action"], settings: RuleSettings): Action[] {
     case "pass":
       return [{ do: "set-mark", bit: passBit }, { do: "return" }];
     case "log":
-      return [{ do: "log", prefix: `${printable(settings.logPrefix)}: `, perSecond: logsPerSecond }];
+      return [{ do: "log", prefix: settings.logPrefix, limit: settings.logLimit }];
     default:
       return unreachable(action);
   }
-}
-
-/** The kernel takes 127 characters; what nftables cannot spell becomes "_". */
-function printable(prefix: string): string {
-  return prefix.replace(/[^\x20\x21\x23-\x5b\x5d-\x7e]/g, "_").slice(0, 100);
 }
 
 function namesAddresses({ source, destination }: Rule): boolean {

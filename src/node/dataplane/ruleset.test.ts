@@ -23,7 +23,7 @@ function textOf(ruleset: Ruleset, replace: boolean): string[] {
     .filter(
       (line) =>
         !baseNames.has(line.split(" ")[2] ?? "") &&
-        !/^(add|delete) table|^add (set|map) \S*(pools|endpoint)/.test(line),
+        !/^(add|delete) table|^add (set|map) \S*(pools|hosts|endpoint)/.test(line),
     );
 }
 

@@ -6,7 +6,7 @@
  * - Calls only note; transaction() costs what changed since the last one.
  * Absent on purpose: the kernel, I/O, time.
  */
-import { type Cidr, type IpAddress, ipFamily, prefixLength } from "../../base/addresses.ts";
+import { type Cidr, hostCidr, type IpAddress, ipFamily, prefixLength } from "../../base/addresses.ts";
 import type { InterfaceName } from "../../base/names.ts";
 import { CoveredNetworks } from "../../kernel/nftables/networks.ts";
 import {
@@ -42,8 +42,9 @@ import {
 import { ChainGraph, type ChainNode, type HashedChain } from "./chain-graph.ts";
 import { names, type PolicyDirection, ruleListChain, sourcesChain } from "./chain-names.ts";
 import { failsafeChains, HostEndpoints } from "./host-endpoints.ts";
+import { logLimitDefault, logPrefixFor } from "./log-prefix.ts";
 import { PortSets } from "./port-sets.ts";
-import { dropRule, portSetsUsed, renderRules, setsUsed } from "./rule-rendering.ts";
+import { dropRule, portSetsUsed, type RuleSettings, renderRules, setsUsed } from "./rule-rendering.ts";
 import { SiblingTargets, siblingHooks, siblingMap, siblingMaps, siblingRules } from "./sibling-datagrams.ts";
 import { TrackedSets } from "./tracked-sets.ts";
 
@@ -60,8 +61,10 @@ export class Ruleset {
   readonly #portSets = new PortSets(this.#sets, (id) => this.#graph.setChanged(portSetKey(id)));
   readonly #programmed = new Map<InterfaceName, Programmed>();
   readonly #hosts: HostEndpoints;
-  readonly #poolNetworks = new Map<string, ReadonlySet<Cidr>>();
   readonly #siblings = new SiblingTargets();
+  /** What the fixed sets of networks hold, by their IPv4 name. */
+  readonly #fixedNetworks = new Map<string, ReadonlySet<Cidr>>();
+  #hostAddresses: readonly IpAddress[] = [];
   #settings: HostSettings;
   #tableExists = false;
 
@@ -75,6 +78,7 @@ export class Ruleset {
   settings(settings: HostSettings): void {
     if (JSON.stringify(settings) === JSON.stringify(this.#settings)) return;
     this.#settings = settings;
+    this.hostAddresses(this.#hostAddresses);
     this.#fix();
     this.#graph.everythingChanged();
   }
@@ -130,18 +134,23 @@ export class Ruleset {
   }
 
   natPools(pools: readonly { cidr: Cidr; natOutgoing: boolean }[]): void {
-    for (const [all, onlyNat] of [
-      [{ 4: names.pools4, 6: names.pools6 }, false],
-      [{ 4: names.natPools4, 6: names.natPools6 }, true],
-    ] as const) {
-      const wanted = new CoveredNetworks();
-      for (const pool of pools) if (!onlyNat || pool.natOutgoing) wanted.add(pool.cidr);
-      this.#poolNetworks.get(all[4])?.forEach((cidr) => {
-        if (!wanted.visible.has(cidr)) this.#sets.wantElement(all[ipFamily(cidr)], cidr, undefined);
-      });
-      for (const cidr of wanted.visible) this.#sets.wantElement(all[ipFamily(cidr)], cidr, { key: cidr });
-      this.#poolNetworks.set(all[4], new Set(wanted.visible));
-    }
+    const natted = pools.filter(({ natOutgoing }) => natOutgoing);
+    for (const [set, wanted] of [
+      [{ 4: names.pools4, 6: names.pools6 }, pools],
+      [{ 4: names.natPools4, 6: names.natPools6 }, natted],
+    ] as const)
+      this.#wantNetworks(
+        set,
+        wanted.map(({ cidr }) => cidr),
+      );
+  }
+
+  hostAddresses(addresses: readonly IpAddress[]): void {
+    this.#hostAddresses = addresses;
+    this.#wantNetworks({ 4: names.hosts4, 6: names.hosts6 }, [
+      ...addresses.map(hostCidr),
+      ...this.#settings.externalHosts,
+    ]);
   }
 
   /** A read-back of our table, or undefined when there is none. @returns how many steps it makes necessary. */
@@ -240,6 +249,17 @@ export class Ruleset {
     ]);
   }
 
+  /** One of the fixed sets of networks holds these, and nothing else. */
+  #wantNetworks(set: Readonly<Record<4 | 6, string>>, networks: readonly Cidr[]): void {
+    const wanted = new CoveredNetworks();
+    for (const cidr of networks) wanted.add(cidr);
+    this.#fixedNetworks.get(set[4])?.forEach((cidr) => {
+      if (!wanted.visible.has(cidr)) this.#sets.wantElement(set[ipFamily(cidr)], cidr, undefined);
+    });
+    for (const cidr of wanted.visible) this.#sets.wantElement(set[ipFamily(cidr)], cidr, { key: cidr });
+    this.#fixedNetworks.set(set[4], new Set(wanted.visible));
+  }
+
   #program(endpoint: EndpointEnforcement): Programmed {
     // Closed: no chains, the dispatch maps drop, replies of open connections included.
     if (endpoint.problems.length > 0) return { endpoint, chains: [] };
@@ -320,7 +340,7 @@ export class Ruleset {
       return {
         rules: missing
           ? [dropRule("unknown address set")]
-          : renderRules(rules, this.#addressSets.hasNetworks, this.#settings),
+          : renderRules(rules, this.#addressSets.hasNetworks, logging(id, this.#settings)),
         chains: [],
         sets: [...addressSets, ...portSets.map(portSetKey)],
       };
@@ -339,6 +359,11 @@ export class Ruleset {
 /** The addresses that its packets may come from. */
 function sourcesOf({ addresses, siblingAddresses = [] }: EndpointEnforcement): readonly IpAddress[] {
   return [...addresses, ...siblingAddresses];
+}
+
+function logging(id: RuleListId, settings: HostSettings): RuleSettings {
+  const { logLimit = logLimitDefault, denyAction, logPrefix } = settings;
+  return { denyAction, logPrefix: logPrefixFor(logPrefix, id), logLimit };
 }
 
 /** Address sets and port sets may have the same name. */

@@ -206,9 +206,8 @@ function translatedSource(
   receiver: ModelEndpoint,
   packet: Packet,
 ): IpAddress | undefined {
-  if (from.kind !== "endpoint" || poolOf(model, packet.destination) !== undefined) return undefined;
-  const natted = model.pools.some(({ cidr, natOutgoing }) => natOutgoing && cidrContains(cidr, packet.source));
-  if (!natted || from.endpoint.host === receiver.host) return undefined;
+  if (from.kind !== "endpoint" || from.endpoint.host === receiver.host) return undefined;
+  if (masqueradingPool(model, from.endpoint.host, packet.source, packet.destination) === undefined) return undefined;
   const family = packet.destination.includes(":") ? 6 : 4;
   const { natOutgoingAddress: fixed } = settingsOf(model, from.endpoint.host).settings;
   if (fixed !== undefined && fixed.includes(":") === (family === 6)) return fixed;
@@ -217,10 +216,20 @@ function translatedSource(
 
 function natNotes(model: ClusterModel, from: Party, destination: IpAddress): readonly string[] {
   if (from.kind !== "endpoint" || poolOf(model, destination) !== undefined) return [];
-  const natted = model.pools.find(({ cidr, natOutgoing }) => natOutgoing && cidrContains(cidr, from.address));
-  return natted === undefined
+  const pool = masqueradingPool(model, from.endpoint.host, from.address, destination);
+  return pool === undefined
     ? [`it leaves with its own address ${from.address}: whether an answer finds back is up to the network outside`]
-    : [`it leaves with its host's address (pool ${natted.cidr} has natOutgoing)`];
+    : [`it leaves with its host's address (pool ${pool.cidr} has natOutgoing)`];
+}
+
+/** The pool that makes the host put its own address in place of the source; undefined: it does not. */
+function masqueradingPool(model: ClusterModel, host: string, source: IpAddress, destination: IpAddress) {
+  if (poolOf(model, destination) !== undefined) return undefined;
+  const { natExcludesHosts, externalHosts } = settingsOf(model, host).settings;
+  const toHost =
+    hostWithAddress(model, destination) !== undefined || externalHosts.some((cidr) => cidrContains(cidr, destination));
+  if (natExcludesHosts && toHost) return undefined;
+  return model.pools.find(({ cidr, natOutgoing }) => natOutgoing && cidrContains(cidr, source));
 }
 
 function addressNotes(model: ClusterModel, word: "from" | "to", party: Party): readonly string[] {

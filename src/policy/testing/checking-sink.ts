@@ -24,6 +24,7 @@ export class CheckingSink implements EnforcementSink {
   readonly endpoints = new Map<string, EndpointEnforcement>();
   readonly hostEndpoints = new Map<string, HostEndpointEnforcement>();
   settings: HostSettings | undefined;
+  hosts: readonly IpAddress[] | undefined;
   pools: readonly { cidr: Cidr; natOutgoing: boolean }[] | undefined;
   routes: ReadonlyMap<Cidr, IpAddress> | undefined;
   blocks: readonly Cidr[] | undefined;
@@ -97,6 +98,11 @@ export class CheckingSink implements EnforcementSink {
     this.settings = settings;
   }
 
+  hostAddresses(addresses: readonly IpAddress[]): void {
+    this.calls.push("hosts");
+    this.hosts = addresses;
+  }
+
   portSet(id: SetId, members: ReadonlySet<PortMember> | undefined): void {
     this.calls.push(`${members === undefined ? "-" : "+"}port set ${id}`);
     if (members !== undefined) {
@@ -160,6 +166,7 @@ export class CheckingSink implements EnforcementSink {
       hostEndpoints: sorted(this.hostEndpoints),
       portSets: sorted([...this.portSets].map(([id, members]) => [id, [...members].sort()] as const)),
       settings: this.settings,
+      hosts: this.hosts,
       pools: this.pools,
       routes: sorted(this.routes ?? []),
       blocks: this.blocks,

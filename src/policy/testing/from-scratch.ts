@@ -164,6 +164,7 @@ export function fromScratch(state: Documents): unknown {
     hostEndpoints: sorted(hostEnforcement.map((one) => [one.key, one] as const)),
     portSets: sorted(portSets),
     settings: of("/felixconfigurations/").length === 0 ? builtInSettings : expect.anything(),
+    hosts: [...addressOf.values()].sort(),
     pools: of("/ippools/").map(([, text]) => ({
       cidr: JSON.parse(text).spec.cidr,
       natOutgoing: JSON.parse(text).spec.natOutgoing,
