@@ -12,6 +12,7 @@ import type { ElementOperation, Operation, SetSpec } from "./nftables/ruleset.ts
 import { chainHash, NftTable, ruleOperations } from "./nftables/tables.ts";
 import { FakeNetwork } from "./testing/fake-network.ts";
 import { interfaceNamed, TestNamespace } from "./testing/test-namespaces.ts";
+import type { TokenBucket } from "./traffic-control.ts";
 
 const options = { routeProtocol: 109, table: "margay" };
 const verdicts: SetSpec = { name: "verdicts", kind: "interface-verdicts" };
@@ -42,6 +43,32 @@ const refusals: readonly [name: string, code: string, attempt: (network: HostNet
     "a route over a gateway out of reach",
     "ENETUNREACH",
     (network) => network.putRoute({ ...overLink(0), target: { kind: "gateway", gateway: address("9.9.9.9") } }),
+  ],
+  [
+    "a route from an address that is not there",
+    "EINVAL",
+    (network) => network.putRoute({ ...overLink(indexOf(network, "cali1")), source: address("10.99.0.1") }),
+  ],
+  ["a bandwidth of an unknown link", "ENODEV", (network) => network.shaping.setTokenBucket(4711, bucket, 0x6001)],
+  [
+    "a peak below the rate",
+    "EINVAL",
+    (network) =>
+      network.shaping.setTokenBucket(
+        indexOf(network, "cali1"),
+        { ...bucket, peak: { bytesPerSecond: 1_000, burstBytes: 1_600 } },
+        0x6001,
+      ),
+  ],
+  [
+    "a redirection from an unknown link",
+    "ENODEV",
+    (network) => network.shaping.redirectIncoming({ fromIndex: 4711, toIndex: indexOf(network, "cali1") }),
+  ],
+  [
+    "a device under a name that is taken",
+    "EEXIST",
+    (network) => network.shaping.createIfb(interfaceNamed("cali1"), "a"),
   ],
   [
     "an element of an unknown set",
@@ -82,6 +109,8 @@ const refusals: readonly [name: string, code: string, attempt: (network: HostNet
       ]),
   ],
 ];
+
+const bucket: TokenBucket = { bytesPerSecond: 125_000, burstBytes: 10_000, queueBytes: 50_000 };
 
 function prepared(network: HostNetwork): void {
   network.createVeth(veth("cali1", "temp1"));

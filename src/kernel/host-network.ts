@@ -28,8 +28,10 @@ import { NftTable, type TableReadBack } from "./nftables/tables.ts";
 import { attribute, nfgenmsg, nfgenmsgBytes, nft } from "./nftables/wire.ts";
 import { listRoutes, putRoute, type Route, removeRoute } from "./routes.ts";
 import { readSetting, type Setting, writeSetting } from "./sysctl.ts";
+import { type TrafficShaping, trafficShaping } from "./traffic-control.ts";
 
 export interface HostNetwork extends Disposable {
+  readonly shaping: TrafficShaping;
   links(): readonly Link[];
   /** The interface that has this address; undefined when none has. */
   linkWithAddress(address: IpAddress): Link | undefined;
@@ -78,6 +80,7 @@ export class LinuxHostNetwork implements HostNetwork {
   readonly #netfilter: NetlinkSocket;
   readonly #table: NftTable;
   readonly #feed: ChangeFeed;
+  readonly shaping: TrafficShaping;
   #missed: Change[] = [];
   #ownPortKnown = false;
   #legacyLoaded = 0;
@@ -86,6 +89,7 @@ export class LinuxHostNetwork implements HostNetwork {
     this.#options = options;
     try {
       this.#route = this.#resources.use(NetlinkSocket.open(netlinkRoute));
+      this.shaping = trafficShaping(this.#route);
       this.#netfilter = this.#resources.use(NetlinkSocket.open(netlinkNetfilter));
       const library = this.#resources.use(new Libnftables());
       this.#table = new NftTable(options.table, this.#netfilter, library);

@@ -99,6 +99,16 @@ export function createVeth(socket: NetlinkSocket, spec: VethSpec): void {
   if (spec.alias !== undefined) setLink(socket, spec.name, { alias: spec.alias });
 }
 
+/** An intermediate device: what is led to it waits in its queue and comes back. Down. @throws EEXIST */
+export function createIfb(socket: NetlinkSocket, name: InterfaceName, alias: string): void {
+  socket.request(`create device ${name}`, newLink, flag.create | flag.exclusive, (writer) => {
+    ifinfo(writer, 0, 0, 0);
+    writer.attributeText(iflaIfname, name);
+    writer.nest(iflaLinkinfo, () => writer.attribute(iflaInfoKind, Buffer.from("ifb")));
+  });
+  setLink(socket, name, { alias });
+}
+
 export interface LinkChange {
   readonly up?: boolean;
   readonly mtu?: number;

@@ -250,6 +250,7 @@ export class NodeAgent implements AsyncDisposable {
       ...this.dataplane.counters,
       lastApplyMs: this.dataplane.lastApplyTimings,
       unreachableBlocks: Object.fromEntries(this.dataplane.unreachableBlocks),
+      bandwidthNotLimited: Object.fromEntries(this.dataplane.bandwidthProblems),
     }));
     this.api.addQuestion("/v1/explain", (body) => this.#explain(check(KernelQuestion, body, "question")));
     this.#scope.run("explain", (signal) =>

@@ -22,6 +22,7 @@ async function fixture(stored: Readonly<Record<string, string>> = {}) {
     setInSync() {
       this.inSyncAtKeys = known.size;
     },
+    async closeUnlessStanding() {},
     async apply() {
       if (this.failWith !== undefined) throw new Error(this.failWith);
       this.applied = new Map(this.wanted);
@@ -137,4 +138,29 @@ test("datastore 18: a node that starts with a locked datastore leaves the kernel
   expect(all.dataplane.inSyncAtKeys).toBe(-1);
   await all.store.delete("/calico/lock");
   await eventually("applied", () => all.dataplane.applied.size === 1);
+});
+
+test("52: a thousand changes in a burst are as many passes as there is time for, one after the other", async () => {
+  await using all = await fixture();
+  const { dataplane } = all;
+  await all.enforcement.programmed(KEY, await all.store.put(KEY, "v1"), AbortSignal.timeout(2_000));
+  const passMs = 50;
+  let passes = 0;
+  let running = 0;
+  let together = 0;
+  dataplane.apply = async () => {
+    passes++;
+    together = Math.max(together, ++running);
+    const { wanted } = dataplane;
+    await systemClock.sleep(passMs);
+    dataplane.applied = new Map(wanted);
+    running--;
+  };
+  const startMs = systemClock.monotonicMs();
+  let revision = 0;
+  for (let at = 0; at < 1_000; at++) revision = await all.store.put(KEY, `v${at}`);
+  await all.enforcement.programmed(KEY, revision, AbortSignal.timeout(10_000));
+  expect(dataplane.applied.get(KEY)).toBe("v999");
+  expect(together).toBe(1);
+  expect(passes).toBeLessThanOrEqual((systemClock.monotonicMs() - startMs) / passMs + 1);
 });

@@ -37,6 +37,8 @@ export interface Calculator {
 export interface KernelSide {
   apply(signal: AbortSignal): Promise<void>;
   setInSync(): void;
+  /** See Dataplane. */
+  closeUnlessStanding(): Promise<void>;
 }
 
 export interface EnforcementOptions {
@@ -185,6 +187,7 @@ export class Enforcement {
     const { calculator, dataplane, clock, health, onPass } = this.#options;
     if (!this.#everInSync) {
       // What a former process programmed goes on being enforced; nothing is known that could be added to it.
+      await dataplane.closeUnlessStanding();
       health.report("Dataplane", { live: true });
       return;
     }

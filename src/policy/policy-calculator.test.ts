@@ -262,7 +262,7 @@ for (const [name, states] of Object.entries(scenarios)) {
     for (const [which, order] of everyOrder(states).entries()) {
       for (const flush of flushes) {
         for (const keys of ["sorted", "reversed"] as const) {
-          test(`order ${which}, flushed ${flush}, keys ${keys}`, () => runThrough(order, flush, keys));
+          test(`50, 51: order ${which}, flushed ${flush}, keys ${keys}`, () => runThrough(order, flush, keys));
         }
       }
     }
@@ -342,7 +342,7 @@ test("the built-in profile that allows everything needs no document and heeds no
   expect(sink.lists.get("profile/projectcalico-default-allow")?.inbound).toHaveLength(1);
 });
 
-test("what cannot be enforced exactly closes the endpoint and says why", () => {
+test("35: what cannot be enforced exactly closes the endpoint and says why", () => {
   const rules: readonly [rule: Record<string, unknown>, problem: string][] = [
     [{ action: "Allow", http: { methods: ["GET"] } }, "HTTP"],
     [{ action: "Allow", destination: { services: { name: "x" } } }, "Kubernetes"],
@@ -431,7 +431,7 @@ test("an endpoint may send with the addresses its container has on other interfa
   }
 });
 
-test("a staged policy is reported with whom it selects and changes nothing", () => {
+test("34: a staged policy is reported with whom it selects and changes nothing", () => {
   const sink = new CheckingSink();
   const spec = { selector: "role == 'db'", stagedAction: "Set", order: 1, ingress: [{ action: "Deny" }] };
   const calculator = tells({ ...network("red"), ...labelled, ...outsider }, sink);

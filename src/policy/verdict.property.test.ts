@@ -68,7 +68,7 @@ function change(calculator: PolicyCalculator, before: Documents, after: Document
   for (const key of backwards ? keys.toReversed() : keys) calculator.update(key, after[key]);
 }
 
-test("the enforcement of a random cluster is what the oracle says, also after a change to another cluster", () => {
+test("33, 34, 51: the enforcement of a random cluster is what the oracle says, also after a change to another cluster", () => {
   fc.assert(
     fc.property(clusters, clusters, fc.boolean(), fc.nat(2), (first, second, backwards, offset) => {
       const sink = new CheckingSink();

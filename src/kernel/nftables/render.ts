@@ -104,6 +104,10 @@ function renderMatch(match: Match): string {
     }
     case "connection":
       return `ct state ${match.states.join(",")}`;
+    case "rate-over":
+      return `limit rate over ${rateText(match.limit)}`;
+    case "connections-over":
+      return `ct count over ${integer(match.count, 0xffff_ffff)}`;
     case "mark":
       return `meta mark & ${hex(match.bit)} ${match.not ? "==" : "!="} 0`;
     default:
@@ -121,6 +125,8 @@ function renderAction(action: Action): string {
       return "counter";
     case "reject":
       return "reject with icmpx type admin-prohibited";
+    case "reset":
+      return "reject with tcp reset";
     case "untrack":
       return "notrack";
     case "source-nat":

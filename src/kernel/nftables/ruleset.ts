@@ -97,6 +97,10 @@ export type Match =
       readonly not?: true;
     }
   | { readonly match: "connection"; readonly states: readonly ("established" | "related" | "invalid" | "new")[] }
+  /** The packet is one too many. */
+  | { readonly match: "rate-over"; readonly limit: Rate }
+  /** Of those that came by here, more than so many connections are open, this one included. */
+  | { readonly match: "connections-over"; readonly count: number }
   | { readonly match: "mark"; readonly bit: number; readonly not?: true };
 
 /** Of packets: so many in each unit of time, and `burst` at once after a silence (0: the kernel's own choice, 5). */
@@ -108,7 +112,8 @@ export interface Rate {
 
 /** What is done then; the last one of a rule may be a verdict. */
 export type Action =
-  | { readonly do: "accept" | "drop" | "reject" | "return" | "count" | "untrack" }
+  /** "reset" refuses a TCP connection the way a closed port does. */
+  | { readonly do: "accept" | "drop" | "reject" | "reset" | "return" | "count" | "untrack" }
   /** The source address becomes the given one, or else that of the interface the packet leaves by. */
   | {
       readonly do: "source-nat";

@@ -2,8 +2,7 @@
  * A host network in memory. It refuses what the kernel refuses, tells its state as text, and can be made to fail. The
  * contract in host-network-contract.ts holds it to the real one.
  */
-import { type Cidr, cidrOverlaps, type IpAddress, tryParseCidr } from "../../base/addresses.ts";
-import { OperationError } from "../../base/errors.ts";
+import type { Cidr, IpAddress } from "../../base/addresses.ts";
 import type { Change } from "../changes.ts";
 import type { ForeignRoute } from "../foreign-routes.ts";
 import type { HostNetwork } from "../host-network.ts";
@@ -11,36 +10,38 @@ import type { IptablesChain, IptablesProgram, IptablesRule, IptablesTable } from
 import { kernelError } from "../libc.ts";
 import type { Link, LinkChange, VethSpec } from "../links.ts";
 import { renderRule, renderTransaction } from "../nftables/render.ts";
-import {
-  type ChainSpec,
-  elementValueText,
-  type Operation,
-  type RuleSpec,
-  type SetElement,
-  type SetSpec,
-} from "../nftables/ruleset.ts";
+import { type ChainSpec, elementValueText, type Operation, type RuleSpec } from "../nftables/ruleset.ts";
 import { hashFromComments, type TableReadBack } from "../nftables/tables.ts";
 import type { Route } from "../routes.ts";
 import type { Setting } from "../sysctl.ts";
+import { FakeShaping, shapingCalls } from "./fake-shaping.ts";
+import { applyOperation, checkReferences, copyOf, type FakeTable, refuse } from "./fake-table.ts";
 
-interface FakeTable {
-  readonly sets: Map<string, { spec: SetSpec; elements: Map<string, SetElement> }>;
-  readonly chains: Map<string, { hook: string; rules: RuleSpec[] }>;
-}
-
-/** "before": refused, nothing happened. "after": it took effect, and the answer was lost. */
-export type Fault = "before" | "after";
-export type FaultyCall =
-  | "commit"
-  | "readTable"
-  | "links"
-  | "routes"
-  | "putRoute"
-  | "removeRoute"
-  | "foreignRoutes"
-  | "removeForeignRoute"
-  | "writeSetting"
-  | "forgetFlows";
+/**
+ * "before": refused, nothing happened. "after": it took effect, and the answer was lost. "interrupted": as "before", with
+ * the code of a dump during which the table kept changing.
+ */
+export type Fault = "before" | "after" | "interrupted";
+export const faultyCalls = [
+  "commit",
+  "readTable",
+  "links",
+  "createVeth",
+  "setLink",
+  "deleteLink",
+  "routes",
+  "putRoute",
+  "removeRoute",
+  "foreignRoutes",
+  "removeForeignRoute",
+  "linkWithAddress",
+  "readSetting",
+  "writeSetting",
+  "forgetFlows",
+  "iptablesTables",
+  ...shapingCalls,
+] as const;
+export type FaultyCall = (typeof faultyCalls)[number];
 
 export class FakeNetwork implements HostNetwork {
   readonly #links = new Map<string, Link & { peer: string }>();
@@ -57,6 +58,14 @@ export class FakeNetwork implements HostNetwork {
   readonly neighbours = new Set<string>();
   readonly forgotten: IpAddress[] = [];
   commits = 0;
+  readonly shaping = new FakeShaping({
+    exists: (index) => [...this.#links.values()].some((link) => link.index === index),
+    create: (name, alias) => {
+      if (this.#links.has(name)) throw kernelError(`create device ${name}`, "EEXIST");
+      this.#setLink({ ...bareLink(name, this.#nextIndex++), kind: "ifb", alias, peer: "" });
+    },
+    attempt: (call, work) => this.#attempt(call, work),
+  });
   /** Rules this kernel cannot do. */
   incapableOf: (rule: RuleSpec) => boolean = () => false;
 
@@ -78,11 +87,14 @@ export class FakeNetwork implements HostNetwork {
   }
 
   linkWithAddress(address: IpAddress): Link | undefined {
-    const name = this.#addresses.get(address);
-    return name === undefined ? undefined : this.#links.get(name);
+    return this.#attempt("linkWithAddress", () => this.#links.get(this.#addresses.get(address) ?? ""));
   }
 
   createVeth(spec: VethSpec): void {
+    this.#attempt("createVeth", () => this.#createVeth(spec));
+  }
+
+  #createVeth(spec: VethSpec): void {
     for (const name of [spec.name, spec.peerName])
       if (this.#links.has(name)) throw kernelError(`create veth ${spec.name}`, "EEXIST");
     for (const [name, peer] of [
@@ -93,6 +105,10 @@ export class FakeNetwork implements HostNetwork {
   }
 
   setLink(name: string, change: LinkChange): void {
+    this.#attempt("setLink", () => this.#changeLink(name, change));
+  }
+
+  #changeLink(name: string, change: LinkChange): void {
     const link = this.#links.get(name);
     if (link === undefined) throw kernelError(`change link ${name}`, "ENODEV");
     if (change.up === false) this.#dropRoutesOver(link.index);
@@ -100,6 +116,10 @@ export class FakeNetwork implements HostNetwork {
   }
 
   deleteLink(name: string): boolean {
+    return this.#attempt("deleteLink", () => this.#deleteLink(name));
+  }
+
+  #deleteLink(name: string): boolean {
     const link = this.#links.get(name);
     if (link === undefined) return false;
     for (const gone of [link, this.#links.get(link.peer)]) {
@@ -147,7 +167,9 @@ export class FakeNetwork implements HostNetwork {
   }
 
   readSetting(setting: Setting): string | undefined {
-    return this.#linkOfSettingExists(setting) ? (this.#settings.get(setting.join("/")) ?? "0") : undefined;
+    return this.#attempt("readSetting", () =>
+      this.#linkOfSettingExists(setting) ? (this.#settings.get(setting.join("/")) ?? "0") : undefined,
+    );
   }
 
   writeSetting(setting: Setting, value: string): void {
@@ -200,7 +222,7 @@ export class FakeNetwork implements HostNetwork {
   }
 
   iptablesTables(): readonly IptablesTable[] {
-    return [{ program: "iptables-nft", chains: ["FORWARD"] }];
+    return this.#attempt("iptablesTables", () => [{ program: "iptables-nft", chains: ["FORWARD"] }]);
   }
 
   async markedIptablesRules(
@@ -242,6 +264,16 @@ export class FakeNetwork implements HostNetwork {
     this.#changes.push({ kind: link === undefined ? "address-gone" : "address", address });
   }
 
+  /** What happened since the last look did not fit the socket's buffer. */
+  loseEvents(): void {
+    this.#changes = [{ kind: "lost", source: "links-and-routes" }];
+  }
+
+  /** Nothing fails any more. */
+  mend(): void {
+    this.#faults.clear();
+  }
+
   /** Somebody else takes a route away, unnoticed. */
   loseRoute(destination: Cidr): void {
     for (const [key, route] of this.#routes) if (route.destination === destination) this.#routes.delete(key);
@@ -257,6 +289,9 @@ export class FakeNetwork implements HostNetwork {
       const to = target.kind === "gateway" ? `via ${target.gateway}` : target.kind === "link" ? `dev ${link}` : "";
       lines.push(`route ${target.kind} ${destination} ${to}${source === undefined ? "" : ` src ${source}`}`);
     }
+    lines.push(
+      ...this.shaping.text((index) => [...this.#links.values()].find((link) => link.index === index)?.name ?? "?"),
+    );
     for (const route of this.#foreign) lines.push(`foreign route ${foreignText(route)}`);
     for (const [name, { spec, elements }] of this.#table?.sets ?? []) {
       lines.push(`set ${name} ${spec.kind}`);
@@ -293,129 +328,12 @@ export class FakeNetwork implements HostNetwork {
   #attempt<T>(call: FaultyCall, work: () => T): T {
     const fault = this.#faults.get(call);
     this.#faults.delete(call);
+    if (fault === "interrupted") throw kernelError(`${call} (interrupted)`, "EINTR");
     if (fault === "before") throw kernelError(`${call} (made to fail)`, "ENOMEM");
     const result = work();
     if (fault === "after") throw kernelError(`${call} (made to fail afterwards)`, "ETIMEDOUT");
     return result;
   }
-}
-
-function applyOperation(table: FakeTable | undefined, operation: Operation): FakeTable | undefined {
-  if (operation.op === "add-table") return table ?? { sets: new Map(), chains: new Map() };
-  if (table === undefined) return refuse("there is no such table");
-  switch (operation.op) {
-    case "delete-table":
-      return undefined;
-    case "add-set": {
-      const { set } = operation;
-      const before = table.sets.get(set.name);
-      if (before !== undefined && before.spec.kind !== set.kind) refuse(`set ${set.name} is of another kind`);
-      if (before === undefined) table.sets.set(set.name, { spec: set, elements: new Map() });
-      return table;
-    }
-    case "delete-set":
-      if (references(table).sets.has(operation.set.name)) refuse(`set ${operation.set.name} is in use`);
-      if (!table.sets.delete(operation.set.name)) refuse(`there is no set ${operation.set.name}`);
-      return table;
-    case "add-chain": {
-      const { name, hook } = operation.chain;
-      const text = hook === undefined ? "" : `${hook.type} ${hook.hook} ${hook.priority}`;
-      const before = table.chains.get(name);
-      if (before !== undefined && before.hook !== text) refuse(`chain ${name} has another hook`);
-      if (before === undefined) table.chains.set(name, { hook: text, rules: [] });
-      return table;
-    }
-    case "flush-chain":
-      chainOf(table, operation.chain).rules.length = 0;
-      return table;
-    case "delete-chain":
-      chainOf(table, operation.chain).rules.length = 0; // the kernel takes the rules along
-      if (references(table).chains.has(operation.chain)) refuse(`chain ${operation.chain} is in use`);
-      table.chains.delete(operation.chain);
-      return table;
-    case "add-rule":
-      chainOf(table, operation.chain).rules.push(operation.rule);
-      checkReferences(table, operation.chain, operation.rule);
-      return table;
-    case "add-elements": {
-      const { elements } = setOf(table, operation.set);
-      for (const element of operation.elements) addElement(table, operation.set, elements, element);
-      return table;
-    }
-    case "delete-elements": {
-      const { elements } = setOf(table, operation.set);
-      for (const { key } of operation.elements)
-        if (!elements.delete(key)) refuse(`there is no element ${key} in ${operation.set.name}`);
-      return table;
-    }
-    default:
-      return table;
-  }
-}
-
-function addElement(table: FakeTable, set: SetSpec, elements: Map<string, SetElement>, element: SetElement): void {
-  const { key, verdict } = element;
-  if (typeof verdict === "object") chainOf(table, verdict.goto);
-  const before = elements.get(key);
-  if (before !== undefined) {
-    if (elementValueText(before) !== elementValueText(element)) refuse(`element ${key} is there with another value`);
-    return;
-  }
-  const cidr = set.kind === "networks4" || set.kind === "networks6" ? tryParseCidr(key) : undefined;
-  if (cidr !== undefined)
-    for (const other of elements.keys()) {
-      const present = tryParseCidr(other);
-      if (present !== undefined && cidrOverlaps(cidr, present)) refuse(`${key} overlaps ${other} in ${set.name}`);
-    }
-  elements.set(key, element);
-}
-
-function checkReferences(table: FakeTable, chain: string, rule: RuleSpec): void {
-  const used = ruleReferences(rule);
-  for (const name of used.chains) if (!table.chains.has(name)) refuse(`rule in ${chain} names unknown chain ${name}`);
-  for (const name of used.sets) if (!table.sets.has(name)) refuse(`rule in ${chain} names unknown set ${name}`);
-}
-
-function ruleReferences(rule: RuleSpec): { chains: string[]; sets: string[] } {
-  const chains = rule.actions.flatMap((action) => (action.do === "jump" || action.do === "goto" ? [action.chain] : []));
-  const maps = rule.actions.flatMap((action) => ("map" in action ? [action.map] : []));
-  const sets = rule.matches.flatMap((match) => ("set" in match ? [match.set] : []));
-  return { chains, sets: [...sets, ...maps] };
-}
-
-function references(table: FakeTable): { chains: Set<string>; sets: Set<string> } {
-  const chains = new Set<string>();
-  const sets = new Set<string>();
-  for (const { rules } of table.chains.values())
-    for (const rule of rules) {
-      const used = ruleReferences(rule);
-      for (const name of used.chains) chains.add(name);
-      for (const name of used.sets) sets.add(name);
-    }
-  for (const { elements } of table.sets.values())
-    for (const { verdict } of elements.values()) if (typeof verdict === "object") chains.add(verdict.goto);
-  return { chains, sets };
-}
-
-function chainOf(table: FakeTable, name: string): { hook: string; rules: RuleSpec[] } {
-  return table.chains.get(name) ?? refuse(`there is no chain ${name}`);
-}
-
-function setOf(table: FakeTable, spec: SetSpec): { spec: SetSpec; elements: Map<string, SetElement> } {
-  const set = table.sets.get(spec.name);
-  if (set === undefined || set.spec.kind !== spec.kind) return refuse(`there is no set ${spec.name} of this kind`);
-  return set;
-}
-
-function refuse(reason: string): never {
-  throw new OperationError("NFT_REFUSED", `nftables refuses the transaction: ${reason}`, { retry: "backoff" });
-}
-
-function copyOf(table: FakeTable): FakeTable {
-  return {
-    sets: new Map([...table.sets].map(([name, set]) => [name, { ...set, elements: new Map(set.elements) }])),
-    chains: new Map([...table.chains].map(([name, chain]) => [name, { ...chain, rules: [...chain.rules] }])),
-  };
 }
 
 function foreignText({ destination, interfaceIndex, metric, protocol }: ForeignRoute): string {

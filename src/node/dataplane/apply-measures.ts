@@ -27,11 +27,15 @@ export function newCounters(): DataplaneCounters {
   };
 }
 
-export type ApplyStep = "read" | "filter" | "interfaces" | "flows" | "routes" | "forward";
+const steps = ["read", "filter", "interfaces", "bandwidth", "flows", "routes", "forward"] as const;
+export type ApplyStep = (typeof steps)[number];
 /** Milliseconds. */
 export type ApplyTimings = Readonly<Record<ApplyStep | "total", number>>;
 
-export const noTimings: ApplyTimings = { read: 0, filter: 0, interfaces: 0, flows: 0, routes: 0, forward: 0, total: 0 };
+export const noTimings: ApplyTimings = {
+  ...(Object.fromEntries(steps.map((step) => [step, 0])) as Record<ApplyStep, number>),
+  total: 0,
+};
 
 /** Runs the steps of one pass; one that fails does not stop the others. */
 export class PassSteps {

@@ -7,6 +7,8 @@ export const tableName = "margay";
 export const routeProtocol = 109;
 /** Marks our interfaces, beside their name: `ip link show` prints it as alias. */
 export const linkAlias = "margay endpoint";
+/** Marks the devices through which what a limited endpoint sends is led. */
+export const bandwidthAlias = "margay bandwidth";
 /** Policy has said yes; at the end of a forwarded packet's way it also tells iptables so (filter-accept.ts). */
 export const acceptedBit = 0x10000;
 export const passBit = 0x20000;
@@ -38,6 +40,9 @@ export const names = {
   siblings6: "sibling-addresses6",
   siblingDatagrams: "sibling-datagrams",
   siblingDatagramsOut: "sibling-datagrams-out",
+  /** Packet rates and connection counts. */
+  limitsTo: "limits-to",
+  limitsFrom: "limits-from",
   hostInterfaces: "host-interfaces",
   /** By what is asked there; each is a map from interface to chain, and the chain that looks it up. */
   host: {
@@ -75,6 +80,11 @@ export function hostChain(hook: HostHook, shape: string): string {
 /** Checks the other source addresses an endpoint may use. */
 export function sourcesChain(networks: string): string {
   return `sources/${digest(networks)}`;
+}
+
+/** One endpoint's own: it counts. */
+export function limitsChain(map: string, interfaceName: string, rules: string): string {
+  return `${map}/${interfaceName}/${digest(rules)}`;
 }
 
 export function tierChain(direction: PolicyDirection, shape: string): string {

@@ -5,13 +5,13 @@
 import { expect, test } from "bun:test";
 import { parseCidr, parseIpAddress } from "../../base/addresses.ts";
 import { eventually, interfaceNamed } from "../../kernel/testing/test-namespaces.ts";
-import type { Dataplane } from "./dataplane.ts";
 import { defaultSettings } from "./default-settings.ts";
 import {
   connectsTcp,
   endpointOf,
   hostAddress,
   openConnection,
+  pairAddresses,
   pings,
   rule,
   serveEcho,
@@ -19,26 +19,16 @@ import {
   TestHost,
 } from "./testing/containers.ts";
 
-const web = "10.65.0.1";
-const other = "10.65.0.2";
+const { a: web, b: other } = pairAddresses;
 const outside = "172.31.0.99";
 const timeoutMs = 40_000;
-
-async function twoContainers(host: TestHost, dataplane: Dataplane) {
-  dataplane.ruleList("profile/open", { inbound: [rule("allow")], outbound: [rule("allow")] });
-  dataplane.endpoint("/test/a", endpointOf("a", web, ["profile/open"]));
-  dataplane.endpoint("/test/b", endpointOf("b", other, ["profile/open"]));
-  dataplane.setInSync();
-  await dataplane.apply();
-  return { a: await host.container(dataplane, "a", web), b: await host.container(dataplane, "b", other) };
-}
 
 test(
   "36: connections that are open go on when policy forbids them; a closed or freed endpoint ends them at once",
   async () => {
     await using host = new TestHost("co");
     await using dataplane = await host.open();
-    const { a, b } = await twoContainers(host, dataplane);
+    const { a, b } = await host.openPair(dataplane);
     await serveEcho(a, 80);
     const open = openConnection(b, web, 80);
     expect(await open.talks()).toBe(true);
@@ -66,7 +56,7 @@ for (const [order, daemonFirst] of [
   ["after", false],
 ] as const)
   test(
-    `26: Docker's chains with FORWARD DROP, made ${order} ours: policed traffic passes, IPv4 and IPv6, and they stay as they are`,
+    `26, 46: Docker's chains with FORWARD DROP, made ${order} ours: policed traffic passes, IPv4 and IPv6, and they stay as they are`,
     async () => {
       await using host = new TestHost("co");
       const daemon = () => {
@@ -98,7 +88,7 @@ for (const [order, daemonFirst] of [
       if (daemonFirst) daemon();
       let attention = 0;
       await using dataplane = await host.open({ onNeedsApply: () => attention++, watchEveryMs: 10 });
-      const { a, b } = await twoContainers(host, dataplane);
+      const { a, b } = await host.openPair(dataplane);
       if (!daemonFirst) {
         daemon();
         await eventually("the daemon's start is noticed", () => attention > 0);
@@ -118,7 +108,7 @@ for (const [order, daemonFirst] of [
       expect(pings(a, outside)).toBe(true);
       for (const program of ["iptables-nft", "ip6tables-nft"])
         expect(host.namespace.must(program, "-S", "FORWARD").match(/margay/g)?.length).toBe(2);
-      // 46: whatever happens to ours.
+      // Whatever happens to ours.
       for (let round = 0; round < 20; round++) {
         dataplane.ruleList("profile/open", {
           inbound: [rule(round % 2 ? "allow" : "deny")],
@@ -169,7 +159,7 @@ test(
     expect(host.namespace.must("conntrack", "-f", "ipv6", "-L", "-s", six.a)).toContain("dst=fd31::11");
     a.must("ip", "-6", "addr", "add", "fd65::9/128", "dev", "lo", "nodad");
     expect(pings(a, six.b, { source: "fd65::9" })).toBe(false);
-    // 47, 28: the host reaches them in any case.
+    // 28: the host reaches them in any case.
     expect(pings(host.namespace, six.a)).toBe(true);
     dataplane.ruleList("profile/open", { inbound: [rule("deny", { protocol: 58 })], outbound: [rule("allow")] });
     await dataplane.apply();
@@ -184,7 +174,7 @@ test(
   async () => {
     await using host = new TestHost("co");
     await using dataplane = await host.open();
-    const { a, b } = await twoContainers(host, dataplane);
+    const { a, b } = await host.openPair(dataplane);
     dataplane.natPools([{ cidr: parseCidr("10.65.0.0/16"), natOutgoing: true }]);
     await dataplane.apply();
     host.outside.must("ip", "route", "del", "10.65.0.0/16");
@@ -232,11 +222,11 @@ test(
 );
 
 test(
-  "44, 47, 48 and the deny action: settings of the host change the rules at once, and others' marks stay",
+  "44, 47: settings of the host change the rules at once, and others' marks stay",
   async () => {
     await using host = new TestHost("co");
     await using dataplane = await host.open();
-    const { a, b } = await twoContainers(host, dataplane);
+    const { a, b } = await host.openPair(dataplane);
     const chain = (name: string) => host.namespace.must("nft", "list", "chain", "inet", "margay", name);
     dataplane.ruleList("profile/open", { inbound: [rule("log"), rule("allow")], outbound: [rule("allow")] });
     dataplane.hostSettings({ ...defaultSettings, logPrefix: 'my"prefix', dropInvalid: false });
@@ -275,7 +265,7 @@ test(
     await using host = new TestHost("co");
     let attention = 0;
     await using dataplane = await host.open({ onNeedsApply: () => attention++, watchEveryMs: 10 });
-    const { b } = await twoContainers(host, dataplane);
+    const { b } = await host.openPair(dataplane);
     host.namespace.must("iptables-nft", "-P", "FORWARD", "DROP");
     await dataplane.apply();
     expect(pings(b, web)).toBe(true);

@@ -4,8 +4,10 @@ import fc from "fast-check";
 import { parseCidr, parseIpAddress } from "../../base/addresses.ts";
 import { TestClock } from "../../base/clock.ts";
 import { silentLog } from "../../base/log.ts";
-import { FakeNetwork, type Fault, type FaultyCall } from "../../kernel/testing/fake-network.ts";
+import type { Operation } from "../../kernel/nftables/ruleset.ts";
+import { FakeNetwork } from "../../kernel/testing/fake-network.ts";
 import { interfaceNamed } from "../../kernel/testing/test-namespaces.ts";
+import type { EndpointLimits } from "../../policy/enforcement.ts";
 import { Dataplane } from "./dataplane.ts";
 import { endpointOf, fromSet, rule } from "./testing/containers.ts";
 import { lastWords, type Statement, statement } from "./testing/random-enforcement.ts";
@@ -88,64 +90,56 @@ test("a restarted process goes on from what it finds, before and after the store
   );
 });
 
+test("53: until the store has told everything a packet filter that stands is left alone; where it was taken away, all is closed", async () => {
+  const network = newNetwork();
+  const first = await open(network);
+  describe(first);
+  first.setInSync();
+  await first.apply();
+  const standing = network.text();
+  const restart = async () => {
+    const dataplane = await open(network);
+    await dataplane.closeUnlessStanding();
+    return dataplane;
+  };
+  await restart();
+  expect(network.text()).toBe(standing);
+  for (const damage of [
+    [{ op: "delete-table" }],
+    [{ op: "flush-chain", chain: "forward" }],
+    [
+      { op: "flush-chain", chain: "source-check" },
+      { op: "delete-chain", chain: "source-check" },
+    ],
+    [{ op: "add-rule", chain: "input", rule: { matches: [], actions: [{ do: "accept" }] } }],
+  ] satisfies Operation[][]) {
+    network.interfere(damage, { noticed: false });
+    const dataplane = await restart();
+    // Base chains, and nobody who is known: every endpoint's interface is closed.
+    expect(network.text()).toContain("rule source-check 1 ");
+    expect(network.text()).not.toContain("element ");
+    const { commits } = network;
+    await dataplane.closeUnlessStanding();
+    expect(network.commits).toBe(commits);
+    describe(dataplane);
+    dataplane.setInSync();
+    await dataplane.apply();
+    expect(network.text()).toBe(standing);
+    // From then on it is apply() that repairs.
+    network.interfere([{ op: "delete-table" }], { noticed: true });
+    await dataplane.closeUnlessStanding();
+    expect(network.text()).not.toContain("source-check");
+    await dataplane.apply();
+    expect(network.text()).toBe(standing);
+  }
+});
+
 function describe(dataplane: Dataplane): void {
   dataplane.addressSet("s-net", new Set([parseCidr("10.65.0.1/32"), parseCidr("10.65.0.2/32")]));
   dataplane.ruleList("profile/net", { inbound: [rule("allow", fromSet("s-net"))], outbound: [rule("allow")] });
   dataplane.localBlocks([parseCidr("10.65.0.0/26")]);
   dataplane.endpoint("/test/1", endpointOf("1", "10.65.0.1", ["profile/net"]));
   dataplane.endpoint("/test/2", endpointOf("2", "10.65.0.2", ["profile/net"]));
-}
-
-const calls: readonly FaultyCall[] = [
-  "commit",
-  "readTable",
-  "links",
-  "routes",
-  "putRoute",
-  "removeRoute",
-  "writeSetting",
-  "forgetFlows",
-];
-for (const call of calls)
-  for (const fault of ["before", "after"] satisfies Fault[])
-    test(`a call that fails once costs another pass and nothing else: ${call}, failing ${fault} it took effect`, async () => {
-      const network = newNetwork();
-      const clock = new TestClock();
-      const dataplane = await open(network, clock);
-      describe(dataplane);
-      dataplane.setInSync();
-      network.failNext(call, fault);
-      let passes = 0;
-      // A resync makes every call happen; the second change needs removals.
-      const converge = async () => {
-        await clock.advance(100_000);
-        for (;;) {
-          passes++;
-          if (passes > 6) throw new Error("does not converge");
-          try {
-            await dataplane.apply();
-            return;
-          } catch {}
-        }
-      };
-      await converge();
-      dataplane.endpoint("/test/2", undefined);
-      dataplane.localBlocks([]);
-      if (network.pendingFaults > 0) passes = 0;
-      await converge();
-      expect(network.pendingFaults).toBe(0);
-      expect(network.text()).toBe(await fromScratchWithout2());
-    });
-
-async function fromScratchWithout2(): Promise<string> {
-  const network = newNetwork();
-  const dataplane = await open(network);
-  describe(dataplane);
-  dataplane.endpoint("/test/2", undefined);
-  dataplane.localBlocks([]);
-  dataplane.setInSync();
-  await dataplane.apply();
-  return network.text();
 }
 
 test("one more endpoint under known policy is a few elements: no chain, no rule, whatever the number", async () => {
@@ -264,6 +258,36 @@ test("rules this kernel cannot do close their own list and hold up nothing else,
   await dataplane.apply();
   expect(network.text()).toContain(`rule in/profile/logs 1 ${yes}`);
   expect(dataplane.refusedChains).toEqual([]);
+});
+
+test("49: a kernel that cannot limit bandwidth says so, and holds up nothing else; one that cannot count closes the endpoint", async () => {
+  const network = newNetwork();
+  const dataplane = await open(network);
+  describe(dataplane);
+  dataplane.setInSync();
+  network.shaping.hasTokenBuckets = false;
+  const bandwidth = { bitsPerSecond: 1e6, burstBits: 1e6 };
+  const limited = (limits: EndpointLimits) =>
+    dataplane.endpoint("/test/1", { ...endpointOf("1", "10.65.0.1", ["profile/net"]), limits });
+  limited({ inbound: { bandwidth }, outbound: { bandwidth } });
+  await dataplane.apply();
+  expect([...dataplane.bandwidthProblems]).toEqual([["cali1", expect.stringContaining("qdisc kind is unknown")]]);
+  expect(dataplane.problemOf("/test/1")).toBeUndefined();
+  expect(network.text()).toContain("element to-endpoint cali1 : goto to/");
+  network.shaping.hasTokenBuckets = true;
+  limited({ inbound: { bandwidth } });
+  await dataplane.apply();
+  expect(dataplane.bandwidthProblems.size).toBe(0);
+  expect(network.text()).toContain("bucket cali1 ");
+  network.incapableOf = ({ matches }) => matches.some(({ match }) => match === "connections-over");
+  limited({ inbound: { connections: 3 } });
+  for (let pass = 0; pass < 2; pass++) await dataplane.apply().catch(() => {});
+  await dataplane.apply();
+  expect(dataplane.problemOf("/test/1")).toContain("cannot limit its packets or connections");
+  expect(network.text()).toMatch(/^rule limits-to\/cali1\/\S+ 1 counter drop/m);
+  dataplane.endpoint("/test/1", endpointOf("1", "10.65.0.1", ["profile/net"]));
+  await dataplane.apply();
+  expect(dataplane.problemOf("/test/1")).toBeUndefined();
 });
 
 test("removing everything leaves only what was not ours", async () => {

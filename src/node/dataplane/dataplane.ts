@@ -10,7 +10,7 @@
  *
  * This file: the order of things. The parts are filter-sync.ts, interface-sync.ts, route-sync.ts, host-interfaces.ts and filter-accept.ts.
  */
-import { type Cidr, cidrContains, type IpAddress, parseCidr } from "../../base/addresses.ts";
+import type { Cidr, IpAddress } from "../../base/addresses.ts";
 import type { Clock } from "../../base/clock.ts";
 import { describeError, OperationError } from "../../base/errors.ts";
 import type { Log } from "../../base/log.ts";
@@ -29,17 +29,17 @@ import type {
   SetId,
 } from "../../policy/enforcement.ts";
 import { type ApplyTimings, type DataplaneCounters, newCounters, noTimings, PassSteps } from "./apply-measures.ts";
+import { BandwidthSync } from "./bandwidth-sync.ts";
 import { routeProtocol, tableName } from "./chain-names.ts";
 import { defaultSettings } from "./default-settings.ts";
+import { digest, type Stale } from "./digest.ts";
 import { ensureFilterAccept } from "./filter-accept.ts";
 import { FilterSync } from "./filter-sync.ts";
-import { ForeignRoutes } from "./foreign-routes.ts";
 import { HostInterfaces } from "./host-interfaces.ts";
 import { enableForwarding } from "./interface-settings.ts";
 import { InterfaceSync, type VethRequest } from "./interface-sync.ts";
 import { requireKernelFeatures } from "./kernel-features.ts";
 import { removeEverything } from "./remove-everything.ts";
-import { RouteSource } from "./route-source.ts";
 import { RouteSync } from "./route-sync.ts";
 
 export interface DataplaneOptions {
@@ -58,8 +58,6 @@ export interface DataplaneOptions {
   readonly onNeedsApply?: () => void;
 }
 
-const familyInet = 1;
-const linkLocal6 = parseCidr("fe80::/10");
 /** Whoever called the failed pass tries again with its own back-off; the watch keeps out of it. */
 const pokeAfterFailureMs = 1_000;
 const resyncEveryDefaultMs = 90_000;
@@ -71,12 +69,11 @@ export class Dataplane implements EnforcementSink, PortSetSink, HostSink, AsyncD
   #settings: HostSettings;
   readonly #filter: FilterSync;
   readonly #routes: RouteSync;
-  readonly #routeSource: RouteSource;
-  readonly #foreignRoutes: ForeignRoutes;
   readonly #interfaces: InterfaceSync;
   readonly #hostInterfaces: HostInterfaces;
+  readonly #bandwidth: BandwidthSync;
   /** What must be read back before anything is believed about it. */
-  readonly #stale = { links: true, table: true, routes: true, forward: true };
+  readonly #stale: Stale = { links: true, table: true, routes: true, forward: true };
   #usesIpv6 = false;
   #inSync = false;
   #lastResyncMs: number;
@@ -95,21 +92,23 @@ export class Dataplane implements EnforcementSink, PortSetSink, HostSink, AsyncD
     this.#options = options;
     this.#network = network;
     this.#filter = new FilterSync({ settings: this.#settings, network, counters, log });
-    this.#routes = new RouteSync({ network, counters, clock, log });
+    this.#routes = new RouteSync({
+      network,
+      counters,
+      clock,
+      log,
+      settings: this.#settings,
+      endpointInterface: (index) => this.#interfaces.endpoints.endpointInterface(index),
+    });
     this.#interfaces = new InterfaceSync({
       network,
       plan: this.#routes.plan,
       prefixes: this.#settings.interfacePrefixes,
       hostAddress: options.host.address,
     });
-    this.#routeSource = new RouteSource({
-      network,
-      plan: this.#routes.plan,
-      log,
-      wanted: this.#settings.routeSource,
-    });
-    this.#foreignRoutes = new ForeignRoutes({ network, interfaces: this.#interfaces.endpoints, clock, log });
-    this.#hostInterfaces = new HostInterfaces(network, (name) => this.#interfaces.endpoints.isEndpointName(name));
+    const isEndpointName = (name: string) => this.#interfaces.endpoints.isEndpointName(name);
+    this.#hostInterfaces = new HostInterfaces(network, isEndpointName);
+    this.#bandwidth = new BandwidthSync(network, isEndpointName);
     this.#lastResyncMs = clock.monotonicMs();
   }
 
@@ -149,8 +148,7 @@ export class Dataplane implements EnforcementSink, PortSetSink, HostSink, AsyncD
     this.#settings = settings;
     this.#filter.ruleset.settings(settings);
     this.#stale.forward ||= acceptsDiffer(before, settings);
-    this.#routeSource.want(settings.routeSource);
-    this.#foreignRoutes.removesAll = settings.removeExternalRoutes;
+    this.#routes.settings(settings);
     if (before.interfacePrefixes.join() === settings.interfacePrefixes.join()) return;
     for (const name of this.#interfaces.endpoints.setPrefixes(settings.interfacePrefixes)) this.#enforce(name);
     this.#hostInterfaces.changed();
@@ -190,11 +188,19 @@ export class Dataplane implements EnforcementSink, PortSetSink, HostSink, AsyncD
   /** Everything the store holds was told: what is ours in the kernel and was not named is left over from before. */
   setInSync(): void {
     this.#inSync = true;
+    this.#bandwidth.readBack();
   }
 
   /** Why an endpoint is not (fully) in force although apply() succeeded; undefined: it is. */
   problemOf(key: string): string | undefined {
-    return this.#interfaces.endpoints.problemOf(key) ?? this.#hostInterfaces.problemOf(key);
+    const name = this.#interfaces.endpoints.interfaceOf(key);
+    const limits = name && this.#filter.ruleset.limitProblemOf(name);
+    return this.#interfaces.endpoints.problemOf(key) ?? limits ?? this.#hostInterfaces.problemOf(key);
+  }
+
+  /** Interfaces in force that have not the bandwidth they should have, with the reason. */
+  get bandwidthProblems(): ReadonlyMap<string, string> {
+    return this.#bandwidth.problems;
   }
 
   /**
@@ -225,6 +231,21 @@ export class Dataplane implements EnforcementSink, PortSetSink, HostSink, AsyncD
     return [...this.#filter.ruleset.refusedChains];
   }
 
+  /**
+   * For the time before the store has told anything, when apply() is not for: a packet filter that stands goes on as it
+   * is; where somebody took it away, endpoints are closed instead of open to everybody. Repeat to go on.
+   */
+  async closeUnlessStanding(): Promise<void> {
+    await this.#applying;
+    if (this.#closed || this.#inSync) return;
+    this.#digest();
+    if (this.#stale.table) {
+      this.#filter.readBack();
+      this.#stale.table = false;
+    }
+    if (this.#filter.closeUnlessStanding()) this.#options.log.warn({ event: "packet_filter_missing" });
+  }
+
   /** One pass; passes asked for at the same time follow each other. @throws OperationError; repeat to go on. */
   apply(signal?: AbortSignal): Promise<void> {
     const pass = this.#applying.then(() => this.#apply(signal));
@@ -241,6 +262,7 @@ export class Dataplane implements EnforcementSink, PortSetSink, HostSink, AsyncD
       if (!this.#interfaces.waitsForSettings(name)) return;
       const failures = [
         ...this.#interfaces.configure(),
+        ...(this.#bandwidth.wants(name) ? this.#bandwidth.apply(this.#inSync) : []),
         ...this.#routes.removeLocal(this.#inSync),
         ...this.#routes.put(),
       ];
@@ -290,8 +312,9 @@ export class Dataplane implements EnforcementSink, PortSetSink, HostSink, AsyncD
     await pass.run("read", () => this.#read());
     await pass.run("filter", () => this.#applyFilter());
     await pass.run("interfaces", () => this.#interfaces.configure());
+    await pass.run("bandwidth", () => this.#bandwidth.apply(this.#inSync));
     await pass.run("flows", () => this.#routes.removeLocal(this.#inSync));
-    await pass.run("routes", () => this.#applyRoutes());
+    await pass.run("routes", () => this.#routes.apply(this.#inSync));
     await pass.run("forward", () => this.#applyForwardAccept());
     this.lastApplyTimings = pass.timings();
     if (pass.failures.length === 0) return;
@@ -303,13 +326,6 @@ export class Dataplane implements EnforcementSink, PortSetSink, HostSink, AsyncD
       retry: "backoff",
       cause: pass.failures[0],
     });
-  }
-
-  #applyRoutes(): readonly unknown[] {
-    this.#routeSource.decide();
-    const failures = [...this.#routes.put(), ...this.#routes.remove(this.#inSync)];
-    // After our own: at no instant is an address without a route.
-    return [...failures, ...this.#foreignRoutes.remove(this.#inSync)];
   }
 
   #read(): readonly unknown[] {
@@ -336,6 +352,7 @@ export class Dataplane implements EnforcementSink, PortSetSink, HostSink, AsyncD
     let wrong = 0;
     if (this.#stale.links) {
       this.#interfaces.readBack();
+      this.#bandwidth.readBack();
       this.#stale.links = false;
     }
     if (this.#stale.table) {
@@ -344,7 +361,6 @@ export class Dataplane implements EnforcementSink, PortSetSink, HostSink, AsyncD
     }
     if (this.#stale.routes) {
       wrong += this.#routes.readBack();
-      this.#foreignRoutes.readBack();
       this.#stale.routes = false;
     }
     return wrong;
@@ -352,53 +368,20 @@ export class Dataplane implements EnforcementSink, PortSetSink, HostSink, AsyncD
 
   /** Takes in what the kernel reported since the last look. */
   #digest(): void {
-    for (const change of this.#network.changes()) {
-      switch (change.kind) {
-        case "link":
-          this.#stale.routes = this.#interfaces.linkSeen(change.link) || this.#stale.routes;
-          break;
-        case "link-gone":
-          this.#stale.routes = this.#interfaces.linkGone(change.name, change.index) || this.#stale.routes;
-          break;
-        case "route":
-          this.#routes.plan.seen(change.route);
-          break;
-        case "route-gone":
-          this.#routes.plan.gone(change.route);
-          break;
-        case "foreign-route":
-          this.#foreignRoutes.seen(change.route);
-          break;
-        case "address-gone":
-          this.#addressesChanged();
-          // No gateway of ours is reached by a link-local address, and every container's veth has one.
-          if (!cidrContains(linkLocal6, change.address)) this.#stale.routes = true;
-          break;
-        case "address":
-          this.#addressesChanged();
-          break;
-        case "table":
-          if (change.table === tableName) this.#stale.table = true;
-          if (change.family !== familyInet && change.table === "filter") this.#stale.forward = true;
-          break;
-        case "lost":
-          if (change.source === "nftables") this.#stale.table = this.#stale.forward = true;
-          else this.#stale.links = this.#stale.routes = true;
-          break;
-      }
-    }
-  }
-
-  #addressesChanged(): void {
-    this.#interfaces.addressesChanged();
-    this.#hostInterfaces.changed();
-    this.#routeSource.addressesChanged();
+    const parts = {
+      interfaces: this.#interfaces,
+      routes: this.#routes,
+      hostInterfaces: this.#hostInterfaces,
+      bandwidth: this.#bandwidth,
+    };
+    for (const change of this.#network.changes()) digest(change, parts, this.#stale);
   }
 
   /** Who is enforced on the interface may have changed. */
   #enforce(name: InterfaceName): void {
     const after = this.#interfaces.endpoints.winner(name);
     this.#filter.ruleset.endpoint(name, after);
+    this.#bandwidth.want(name, after?.limits);
     const before = this.#interfaces.enforce(name, after);
     const kept = new Set(after?.addresses ?? []);
     for (const address of before?.addresses ?? []) if (!kept.has(address)) this.#routes.freed(address, name);
@@ -445,8 +428,8 @@ export class Dataplane implements EnforcementSink, PortSetSink, HostSink, AsyncD
   #needsApply(): boolean {
     const { links, table, routes, forward } = this.#stale;
     const read = links || table || routes || forward || this.#resyncIsDue();
-    if (read || this.#interfaces.needsApply || this.#routes.needsApply || this.#hostInterfaces.needsApply) return true;
-    return this.#routeSource.needsApply || this.#foreignRoutes.needsApply;
+    if (read || this.#interfaces.needsApply || this.#routes.needsApply) return true;
+    return this.#hostInterfaces.needsApply || this.#bandwidth.needsApply;
   }
 }
 

@@ -93,6 +93,10 @@ export class EndpointInterfaces {
     return link?.up === true && link.running ? "up" : "down";
   }
 
+  interfaceOf(key: string): InterfaceName | undefined {
+    return this.#endpoints.get(key)?.interfaceName;
+  }
+
   link(name: string): Link | undefined {
     return this.#links.get(name);
   }

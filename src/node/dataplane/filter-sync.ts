@@ -29,6 +29,16 @@ export class FilterSync {
     return Math.max(0, this.ruleset.observed(this.#network.readTable()) - before);
   }
 
+  /**
+   * Before the store has told anything: a packet filter that stands is left as it is, in place of none every endpoint is
+   * closed. @returns whether it was so.
+   */
+  closeUnlessStanding(): boolean {
+    if (this.ruleset.standsWhole) return false;
+    this.#commit({ sweep: false, replace: true });
+    return true;
+  }
+
   /** One transaction. @param inSync what nobody wants is removed. */
   apply(inSync: boolean): void {
     const replace = this.ruleset.needsReplacement || (this.#failuresInRow >= failuresBeforeDoubt && inSync);
@@ -38,7 +48,10 @@ export class FilterSync {
         "the packet filter of an earlier version is replaced as a whole, once the store has told everything",
         { retry: "backoff" },
       );
-    const options = { sweep: inSync, replace };
+    this.#commit({ sweep: inSync, replace });
+  }
+
+  #commit(options: { sweep: boolean; replace: boolean }): void {
     const operations = this.ruleset.transaction(options);
     if (operations.length > 0) {
       try {

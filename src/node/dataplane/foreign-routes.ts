@@ -20,16 +20,23 @@ interface Found {
 
 export class ForeignRoutes {
   readonly #network: HostNetwork;
-  readonly #interfaces: EndpointInterfaces;
+  readonly #interfaceAt: EndpointInterfaces["endpointInterface"];
   readonly #clock: Clock;
   readonly #log: Log;
   #found: readonly Found[] = [];
   /** removeExternalRoutes of FelixConfiguration. */
-  removesAll = true;
+  removesAll: boolean;
 
-  constructor(options: { network: HostNetwork; interfaces: EndpointInterfaces; clock: Clock; log: Log }) {
+  constructor(options: {
+    network: HostNetwork;
+    endpointInterface: EndpointInterfaces["endpointInterface"];
+    clock: Clock;
+    log: Log;
+    removesAll: boolean;
+  }) {
     this.#network = options.network;
-    this.#interfaces = options.interfaces;
+    this.#interfaceAt = options.endpointInterface;
+    this.removesAll = options.removesAll;
     this.#clock = options.clock;
     this.#log = options.log;
   }
@@ -40,7 +47,7 @@ export class ForeignRoutes {
 
   /** The kernel has told of a new one. */
   seen(route: ForeignRoute): void {
-    if (this.#interfaces.endpointInterface(route.interfaceIndex) === undefined) return;
+    if (this.#interfaceAt(route.interfaceIndex) === undefined) return;
     this.#found = [...this.#found, { route, sinceMs: this.#clock.monotonicMs() }];
   }
 
@@ -50,7 +57,7 @@ export class ForeignRoutes {
     const nowMs = this.#clock.monotonicMs();
     this.#found = this.#network
       .foreignRoutes()
-      .filter(({ interfaceIndex }) => this.#interfaces.endpointInterface(interfaceIndex) !== undefined)
+      .filter(({ interfaceIndex }) => this.#interfaceAt(interfaceIndex) !== undefined)
       .map((route) => ({ route, sinceMs: known.get(routeText(route)) ?? nowMs }));
   }
 
@@ -74,7 +81,7 @@ export class ForeignRoutes {
 
   #isDue({ route, sinceMs }: Found): boolean {
     if (!this.removesAll && !ofCalico.has(route.protocol)) return false;
-    const place = this.#interfaces.endpointInterface(route.interfaceIndex);
+    const place = this.#interfaceAt(route.interfaceIndex);
     if (place === undefined) return false; // it has gone, and its routes with it
     return place.known || this.#clock.monotonicMs() - sinceMs >= graceMs;
   }

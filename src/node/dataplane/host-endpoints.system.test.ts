@@ -60,7 +60,7 @@ async function openContainer(host: TestHost, dataplane: Dataplane): Promise<Test
 }
 
 test(
-  "39: a host endpoint without policy lets only failsafe ports pass; none means none; they can be bound to a network",
+  "28, 39: a host endpoint without policy lets only failsafe ports pass; none means none; they can be bound to a network",
   async () => {
     await using host = new TestHost("he");
     await using dataplane = await host.open();
@@ -127,7 +127,7 @@ test(
 );
 
 test(
-  "40: the endpoint of all interfaces lets forwarding pass by default; with applyOnForward policy it decides on it",
+  "28, 40: the endpoint of all interfaces lets forwarding pass by default; with applyOnForward policy it decides on it",
   async () => {
     await using host = new TestHost("he");
     await using dataplane = await host.open();
@@ -240,10 +240,12 @@ test(
     await using host = new TestHost("he");
     await using dataplane = await host.open();
     const a = await openContainer(host, dataplane);
+    // Their way back is the administrator's route.
+    dataplane.hostSettings({ ...defaultSettings, removeExternalRoutes: false });
     for (const address of ["10.99.0.1", "10.98.0.1"]) {
       a.must("ip", "addr", "add", `${address}/32`, "dev", "lo");
       host.outside.must("ip", "route", "add", address, "via", hostAddress);
-      host.namespace.must("ip", "route", "add", address, "dev", "calia");
+      host.namespace.must("ip", "route", "add", address, "dev", "calia", "proto", "static");
     }
     const allow = async (...cidrs: string[]) => {
       const allowedSources = cidrs.map((cidr) => parseCidr(cidr));
@@ -263,7 +265,7 @@ const actions = ["drop", "return", "accept"] as const;
 for (const endpointToHost of actions)
   for (const inputPolicy of ["ACCEPT", "DROP"])
     test(
-      `27: workload to host: ${endpointToHost}, while the host's INPUT policy is ${inputPolicy}`,
+      `27: workload to host: ${endpointToHost}, while the host's INPUT policy is ${inputPolicy}, whatever its host endpoints say`,
       async () => {
         await using host = new TestHost("he");
         await using dataplane = await host.open({ settings: { endpointToHost } });
@@ -272,6 +274,13 @@ for (const endpointToHost of actions)
         await dataplane.apply();
         const reached = endpointToHost === "accept" || (endpointToHost === "return" && inputPolicy === "ACCEPT");
         expect(pings(a, hostAddress)).toBe(reached);
+        // Host endpoints are about other interfaces than its.
+        dataplane.ruleList("policy/none", { inbound: [rule("deny")], outbound: [rule("deny")] });
+        for (const tiers of [[], [tier("deny", { inbound: ["policy/none"], outbound: ["policy/none"] })]]) {
+          await say(dataplane, { interfaceName: "*", tiers, forwardTiers: tiers });
+          expect(pings(a, hostAddress)).toBe(reached);
+        }
+        await say(dataplane, undefined);
         dataplane.ruleList("profile/open", { inbound: [rule("allow")], outbound: [rule("deny")] });
         await dataplane.apply();
         expect(pings(a, hostAddress)).toBe(false);

@@ -1,11 +1,18 @@
 /** What stands before a line that the log action writes to the kernel log (felix-dataplane.md 3.4). */
-import type { RateLimit, RuleListId } from "../../policy/enforcement.ts";
+import type { HostSettings, RateLimit, RuleListId } from "../../policy/enforcement.ts";
+import type { RuleSettings } from "./rule-rendering.ts";
 
 /** Bounds what a logging rule can do to the kernel log when nobody has said how much. */
 export const logLimitDefault: RateLimit = { count: 10, per: "second", burst: 5 };
 
 /** The kernel takes 127 bytes (NF_LOG_PREFIXLEN). */
 const prefixMax = 125;
+
+/** What the settings of the host mean for the rules of one list. */
+export function ruleSettingsFor(list: RuleListId, settings: HostSettings): RuleSettings {
+  const { logLimit = logLimitDefault, denyAction, logPrefix } = settings;
+  return { denyAction, logPrefix: logPrefixFor(logPrefix, list), logLimit };
+}
 
 /** `%t` tier, `%k` kind, `%p` namespace and name, `%n` name of the list a rule stands in; a profile has no tier. */
 export function logPrefixFor(prefix: string, list: RuleListId): string {

@@ -243,6 +243,25 @@ test(
 );
 
 test(
+  "53: a packet filter that somebody took away while nobody ran is closed until the store has told everything",
+  async () => {
+    await using host = new TestHost("re");
+    const first = await host.open();
+    const { a, b } = await running(host, first);
+    await first.close();
+    host.namespace.must("nft", "flush", "ruleset");
+    await using second = await host.open();
+    await second.closeUnlessStanding();
+    expect([pings(b, web), pings(a, "172.31.0.11"), pings(host.outside, web)]).toEqual([false, false, false]);
+    describe(second);
+    second.setInSync();
+    await second.apply();
+    expect([pings(b, web), pings(a, "172.31.0.11")]).toEqual([true, true]);
+  },
+  timeoutMs,
+);
+
+test(
   "12, 45: interference is noticed at once and repaired: table, rules, set elements, routes, interfaces",
   async () => {
     await using host = new TestHost("re");

@@ -1,14 +1,33 @@
-/** Brings the routes to what the plan wants, and forgets the connections of addresses that were given back. */
+/**
+ * Brings the routes to what the plan wants, takes away those of others that lead to endpoints, and forgets the connections of
+ * addresses that were given back.
+ */
 import type { Cidr, IpAddress } from "../../base/addresses.ts";
 import type { Clock } from "../../base/clock.ts";
 import { describeError } from "../../base/errors.ts";
 import type { Log } from "../../base/log.ts";
+import type { ForeignRoute } from "../../kernel/foreign-routes.ts";
 import type { HostNetwork } from "../../kernel/host-network.ts";
 import type { Route } from "../../kernel/routes.ts";
+import type { HostSettings } from "../../policy/enforcement.ts";
 import type { DataplaneCounters } from "./apply-measures.ts";
+import type { EndpointInterfaces } from "./endpoint-interfaces.ts";
+import { ForeignRoutes } from "./foreign-routes.ts";
 import { localAddressOf, RoutePlan } from "./route-plan.ts";
+import { RouteSource } from "./route-source.ts";
 
 const flowsCollectedMs = 1_000;
+
+export type RouteSettings = Pick<HostSettings, "routeSource" | "removeExternalRoutes">;
+
+export interface RouteSyncOptions {
+  readonly network: HostNetwork;
+  readonly counters: DataplaneCounters;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly settings: RouteSettings;
+  readonly endpointInterface: EndpointInterfaces["endpointInterface"];
+}
 
 interface Freed {
   /** Undefined: found in the kernel, from before. */
@@ -25,8 +44,13 @@ export class RouteSync {
   /** Addresses given back whose connections are not forgotten yet. */
   readonly #freed = new Map<IpAddress, Freed>();
   #unreachable: ReadonlyMap<Cidr, string> = new Map();
+  readonly #source: RouteSource;
+  readonly #foreign: ForeignRoutes;
 
-  constructor(options: { network: HostNetwork; counters: DataplaneCounters; clock: Clock; log: Log }) {
+  constructor(options: RouteSyncOptions) {
+    const { routeSource: wanted } = options.settings;
+    this.#source = new RouteSource({ ...options, plan: this.plan, wanted });
+    this.#foreign = new ForeignRoutes({ ...options, removesAll: options.settings.removeExternalRoutes });
     this.#network = options.network;
     this.#counters = options.counters;
     this.#clock = options.clock;
@@ -39,7 +63,23 @@ export class RouteSync {
   }
 
   get needsApply(): boolean {
-    return this.plan.tracker.pendingPuts.size > this.#unreachable.size || this.#flowsAreDue();
+    const { pendingPuts } = this.plan.tracker;
+    if (pendingPuts.size > this.#unreachable.size || this.#flowsAreDue()) return true;
+    return this.#source.needsApply || this.#foreign.needsApply;
+  }
+
+  settings({ routeSource, removeExternalRoutes }: RouteSettings): void {
+    this.#source.want(routeSource);
+    this.#foreign.removesAll = removeExternalRoutes;
+  }
+
+  addressesChanged(): void {
+    this.#source.addressesChanged();
+  }
+
+  /** Somebody else made it. */
+  foreignSeen(route: ForeignRoute): void {
+    this.#foreign.seen(route);
   }
 
   /** @returns how many beliefs were wrong. */
@@ -47,6 +87,7 @@ export class RouteSync {
     const { tracker } = this.plan;
     const before = tracker.pendingPuts.size + tracker.pendingRemovals.size;
     this.plan.observed(this.#network.routes());
+    this.#foreign.readBack();
     return Math.max(0, tracker.pendingPuts.size + tracker.pendingRemovals.size - before);
   }
 
@@ -100,9 +141,14 @@ export class RouteSync {
     return failures;
   }
 
-  remove(inSync: boolean): readonly unknown[] {
+  /** All that is left after removeLocal(). */
+  apply(inSync: boolean): readonly unknown[] {
+    this.#source.decide();
+    const failures = [...this.put()];
     const { tracker } = this.plan;
-    return inSync ? [...tracker.pendingRemovals].flatMap((key) => this.#remove(tracker.actual(key))) : [];
+    if (inSync) failures.push(...[...tracker.pendingRemovals].flatMap((key) => this.#remove(tracker.actual(key))));
+    // After our own: at no instant is an address without a route.
+    return [...failures, ...this.#foreign.remove(inSync)];
   }
 
   #remove(route: Route | undefined): readonly unknown[] {

@@ -8,7 +8,6 @@
  */
 import { type Cidr, hostCidr, type IpAddress, ipFamily, prefixLength } from "../../base/addresses.ts";
 import type { InterfaceName } from "../../base/names.ts";
-import { CoveredNetworks } from "../../kernel/nftables/networks.ts";
 import {
   type ChainSpec,
   interfaceAddressKey,
@@ -41,10 +40,12 @@ import {
 } from "./chain-content.ts";
 import { ChainGraph, type ChainNode, type HashedChain } from "./chain-graph.ts";
 import { names, type PolicyDirection, ruleListChain, sourcesChain } from "./chain-names.ts";
+import { FixedNetworks } from "./fixed-networks.ts";
 import { failsafeChains, HostEndpoints } from "./host-endpoints.ts";
-import { logLimitDefault, logPrefixFor } from "./log-prefix.ts";
+import { ruleSettingsFor } from "./log-prefix.ts";
+import { PacketLimits } from "./packet-limits.ts";
 import { PortSets } from "./port-sets.ts";
-import { dropRule, portSetsUsed, type RuleSettings, renderRules, setsUsed } from "./rule-rendering.ts";
+import { dropRule, portSetsUsed, renderRules, setsUsed } from "./rule-rendering.ts";
 import { SiblingTargets, siblingHooks, siblingMap, siblingMaps, siblingRules } from "./sibling-datagrams.ts";
 import { TrackedSets } from "./tracked-sets.ts";
 
@@ -62,8 +63,8 @@ export class Ruleset {
   readonly #programmed = new Map<InterfaceName, Programmed>();
   readonly #hosts: HostEndpoints;
   readonly #siblings = new SiblingTargets();
-  /** What the fixed sets of networks hold, by their IPv4 name. */
-  readonly #fixedNetworks = new Map<string, ReadonlySet<Cidr>>();
+  readonly #limits = new PacketLimits(this.#sets, this.#graph);
+  readonly #networks = new FixedNetworks(this.#sets);
   #hostAddresses: readonly IpAddress[] = [];
   #settings: HostSettings;
   #tableExists = false;
@@ -117,6 +118,7 @@ export class Ruleset {
     if (after === undefined) this.#programmed.delete(name);
     else this.#programmed.set(name, after);
     for (const chain of before?.chains ?? []) this.#graph.release(chain);
+    if (this.#limits.program(name, endpoint?.limits)) this.#fix();
     // A closed one may not send at all, and nobody but the host send to it: open connections end with it.
     const [to, from, sources] = after?.chains ?? [];
     const kept = new Set(to === undefined || endpoint === undefined ? [] : sourcesOf(endpoint));
@@ -133,13 +135,21 @@ export class Ruleset {
     this.#sets.wantElement(names.spoofing, name, sources && known && { ...known, verdict: verdict(sources) });
   }
 
+  /** Why an endpoint's packets are limited to none: the kernel cannot count them. */
+  limitProblemOf(name: InterfaceName): string | undefined {
+    const refused = new Set(this.#graph.refused);
+    return this.#limits.chainsOf(name).some((chain) => refused.has(chain))
+      ? "this kernel cannot limit its packets or connections (CONFIG_NFT_LIMIT, CONFIG_NFT_CONNLIMIT): it is closed"
+      : undefined;
+  }
+
   natPools(pools: readonly { cidr: Cidr; natOutgoing: boolean }[]): void {
     const natted = pools.filter(({ natOutgoing }) => natOutgoing);
     for (const [set, wanted] of [
       [{ 4: names.pools4, 6: names.pools6 }, pools],
       [{ 4: names.natPools4, 6: names.natPools6 }, natted],
     ] as const)
-      this.#wantNetworks(
+      this.#networks.want(
         set,
         wanted.map(({ cidr }) => cidr),
       );
@@ -147,7 +157,7 @@ export class Ruleset {
 
   hostAddresses(addresses: readonly IpAddress[]): void {
     this.#hostAddresses = addresses;
-    this.#wantNetworks({ 4: names.hosts4, 6: names.hosts6 }, [
+    this.#networks.want({ 4: names.hosts4, 6: names.hosts6 }, [
       ...addresses.map(hostCidr),
       ...this.#settings.externalHosts,
     ]);
@@ -169,6 +179,16 @@ export class Ruleset {
     return this.#sets.pendingCount + pendingPuts.size + pendingRemovals.size + this.#graph.dirtyCount;
   }
 
+  /**
+   * Every hook has a chain that one of us wrote, this version or an earlier one. Without, packets pass unjudged: somebody
+   * flushed or deleted a part. A version that gives a base chain another name has to look for the old one, too.
+   */
+  get standsWhole(): boolean {
+    const { tracker } = this.#graph;
+    const hooked = baseChains(this.#settings, false).filter(({ chain }) => chain.hook !== undefined);
+    return this.#tableExists && hooked.every(({ chain }) => isWritten(tracker.actual(chain.name)?.hash));
+  }
+
   get tableExists(): boolean {
     return this.#tableExists;
   }
@@ -176,7 +196,9 @@ export class Ruleset {
   /** True when the difference cannot be walked in steps: the table has to be replaced as a whole (in one transaction). */
   get needsReplacement(): boolean {
     if (!this.#tableExists || this.#sets.conflict) return true;
-    for (const name of this.#graph.tracker.pendingPuts.keys()) if (this.#graph.isFixed(name)) return true;
+    const { tracker } = this.#graph;
+    for (const name of tracker.pendingPuts.keys())
+      if (this.#graph.isFixed(name) && tracker.actual(name) !== undefined) return true;
     return false;
   }
 
@@ -199,10 +221,10 @@ export class Ruleset {
       ...removals,
       ...rules,
       ...puts,
-      // All emptied before the first is deleted: they may refer to each other.
+      // All emptied before the first is deleted: they may refer to each other, to sets, and maps to them.
       ...unwanted.map((chain): Operation => ({ op: "flush-chain", chain })),
-      ...unwanted.map((chain): Operation => ({ op: "delete-chain", chain })),
       ...(options.sweep ? this.#sets.removals() : []),
+      ...unwanted.map((chain): Operation => ({ op: "delete-chain", chain })),
     ];
   }
 
@@ -246,18 +268,8 @@ export class Ruleset {
     this.#graph.fix([
       ...baseChains(this.#settings, this.#hosts.any),
       ...(this.#hosts.any ? [...this.#hosts.dispatchChains(prefixes), ...failsafeChains(this.#settings)] : []),
+      ...this.#limits.fixedChains(),
     ]);
-  }
-
-  /** One of the fixed sets of networks holds these, and nothing else. */
-  #wantNetworks(set: Readonly<Record<4 | 6, string>>, networks: readonly Cidr[]): void {
-    const wanted = new CoveredNetworks();
-    for (const cidr of networks) wanted.add(cidr);
-    this.#fixedNetworks.get(set[4])?.forEach((cidr) => {
-      if (!wanted.visible.has(cidr)) this.#sets.wantElement(set[ipFamily(cidr)], cidr, undefined);
-    });
-    for (const cidr of wanted.visible) this.#sets.wantElement(set[ipFamily(cidr)], cidr, { key: cidr });
-    this.#fixedNetworks.set(set[4], new Set(wanted.visible));
   }
 
   #program(endpoint: EndpointEnforcement): Programmed {
@@ -340,7 +352,7 @@ export class Ruleset {
       return {
         rules: missing
           ? [dropRule("unknown address set")]
-          : renderRules(rules, this.#addressSets.hasNetworks, logging(id, this.#settings)),
+          : renderRules(rules, this.#addressSets.hasNetworks, ruleSettingsFor(id, this.#settings)),
         chains: [],
         sets: [...addressSets, ...portSets.map(portSetKey)],
       };
@@ -361,9 +373,9 @@ function sourcesOf({ addresses, siblingAddresses = [] }: EndpointEnforcement): r
   return [...addresses, ...siblingAddresses];
 }
 
-function logging(id: RuleListId, settings: HostSettings): RuleSettings {
-  const { logLimit = logLimitDefault, denyAction, logPrefix } = settings;
-  return { denyAction, logPrefix: logPrefixFor(logPrefix, id), logLimit };
+/** @param hash as read back (tables.ts): "" for rules that nobody wrote so, "empty" for none. */
+function isWritten(hash: string | undefined): boolean {
+  return hash !== undefined && hash !== "" && hash !== "empty";
 }
 
 /** Address sets and port sets may have the same name. */

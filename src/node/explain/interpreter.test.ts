@@ -110,6 +110,8 @@ const cases: readonly [
     "drop",
     [[{ limit: { rate: 10 } }, { log: { prefix: "x" } }], [{ jump: { target: "other" } }]],
   ],
+  ["a rate that is exceeded by others", "accept", [[{ limit: { rate: 10, inv: true } }, drop]]],
+  ["a number of connections that is not reached", "accept", [[{ "ct count": { val: 3, inv: true } }, drop]]],
   ["reject is a drop", "drop", [[{ reject: { type: "icmpx" } }]]],
   ["an unknown statement", "not understood", [[{ queue: {} }]]],
   ["an unknown field", "not understood", [[match(meta("cgroup"), 1), drop]]],

@@ -120,8 +120,13 @@ export class Passage {
         case "counter":
           break;
         case "limit":
+          // The first packet of a connection is judged for a host at rest: no limit is exceeded.
+          if (isOver(content)) return "next";
           limited = true;
           break;
+        case "ct count":
+          if (!isOver(content)) throw new NotUnderstood("a count of connections that are not too many");
+          return "next";
         case "log":
           step("log");
           break;
@@ -359,6 +364,10 @@ function onlyMember(value: unknown): readonly [kind: string, content: unknown] {
   const [first] = entries;
   if (first === undefined || entries.length !== 1) throw new NotUnderstood(`the expression ${JSON.stringify(value)}`);
   return first;
+}
+
+function isOver(content: unknown): boolean {
+  return isObject(content) && content.inv === true;
 }
 
 function isMark(value: unknown): boolean {

@@ -30,6 +30,15 @@ export function endpointOf(name: string, address: string, profiles: readonly Rul
   };
 }
 
+/** Of TestHost.openPair(). */
+export const pairAddresses = { a: "10.65.0.1", b: "10.65.0.2" } as const;
+
+export function describeOpenPair(dataplane: Dataplane): void {
+  dataplane.ruleList("profile/open", { inbound: [rule("allow")], outbound: [rule("allow")] });
+  for (const name of ["a", "b"] as const)
+    dataplane.endpoint(`/test/${name}`, endpointOf(name, pairAddresses[name], ["profile/open"]));
+}
+
 export class TestHost implements AsyncDisposable {
   readonly namespace: TestNamespace;
   readonly outside: TestNamespace;
@@ -76,6 +85,15 @@ export class TestHost implements AsyncDisposable {
     namespace.must("ip", "route", "add", "169.254.1.1", "dev", "eth0", "scope", "link");
     namespace.must("ip", "route", "add", "default", "via", "169.254.1.1", "dev", "eth0");
     return namespace;
+  }
+
+  /** Two that everybody may talk to, and that may talk to everybody. */
+  async openPair(dataplane: Dataplane): Promise<{ readonly a: TestNamespace; readonly b: TestNamespace }> {
+    describeOpenPair(dataplane);
+    dataplane.setInSync();
+    await dataplane.apply();
+    const a = await this.container(dataplane, "a", pairAddresses.a);
+    return { a, b: await this.container(dataplane, "b", pairAddresses.b) };
   }
 
   /** Another namespace that goes with the host. */

@@ -4,6 +4,7 @@ import { type Cidr, parseCidr, parseIpAddress } from "../../../base/addresses.ts
 import { parseInterfaceName } from "../../../base/names.ts";
 import type {
   EndpointEnforcement,
+  EndpointLimits,
   EnforcementSink,
   Rule,
   RuleList,
@@ -71,6 +72,13 @@ const endpoint = (key: string): fc.Arbitrary<EndpointEnforcement> =>
     problems: fc.constantFrom([], [], [], ["unknown profile"]),
     siblingAddresses: few(someAddress),
     gatewayAddresses: few(someAddress),
+    limits: fc.constantFrom<EndpointLimits>(
+      {},
+      {},
+      { inbound: { packets: { perSecond: 10, burst: 5 } } },
+      { inbound: { connections: 3 }, outbound: { packets: { perSecond: 1, burst: 1 }, connections: 1 } },
+      { outbound: { bandwidth: { bitsPerSecond: 1e6, burstBits: 1e5 } } },
+    ),
   });
 
 export const statement: fc.Arbitrary<Statement> = fc.oneof(
