@@ -8,16 +8,16 @@ import { silentLog } from "../base/log.ts";
 import type { Role, RoleIo } from "../base/role.ts";
 import { DOCKER_HOST_DEFAULT, DockerEngine } from "../plugins/docker/engine/docker-engine.ts";
 import { readCluster } from "../policy/explain/cluster-model.ts";
-import { explainEndpoint } from "../policy/explain/endpoint.ts";
+import { explainEndpoint, explainHostEndpoint } from "../policy/explain/endpoint.ts";
 import { explainFlow } from "../policy/explain/flow.ts";
 import { packetOf, parseTraffic, sourcePortDefault, type Traffic } from "../policy/explain/packet.ts";
 import { resolveConnection } from "../store/connection-settings.ts";
 import { connectEtcd } from "../store/etcd-client.ts";
 import type { Store } from "../store/store.ts";
-import { askKernels } from "./explain/ask-kernels.ts";
-import { endpointText } from "./explain/endpoint-text.ts";
+import { askKernels, hostViews } from "./explain/ask-kernels.ts";
+import { endpointText, hostEndpointText } from "./explain/endpoint-text.ts";
 import { exitCodeOf, type FlowReport, flowReport, flowText, type PartyReport } from "./explain/flow-report.ts";
-import { type Found, findParty, type Places } from "./explain/parties.ts";
+import { type Found, findHostEndpoint, findParty, type Places } from "./explain/parties.ts";
 
 const help = `margay explain: why a connection passes or not, from the resources and from the kernels of the hosts involved
 
@@ -40,7 +40,7 @@ TRAFFIC: tcp/80, udp/53, sctp/36412, icmp, icmp/8, icmp/3/1 or a protocol's numb
   --help                 this text
 
 Exit code: 0 allowed, 2 denied or unreachable, 3 the kernel does not do what the resources say, 1 error.
-For an endpoint: 0 open, 2 closed by a problem.
+For an endpoint: 0 open, 2 closed by a problem. A host endpoint goes by its name.
 `;
 
 export const role: Role = { summary: "why a connection passes or not, and whether the kernel agrees", run: runExplain };
@@ -106,9 +106,15 @@ async function lookAtFlow(context: Context): Promise<FlowReport> {
   }
   const source = settings.sourceAddress ?? fromParty.address;
   const packet = packetOf(source, toParty.address, traffic, settings.sourcePort);
-  const model = explainFlow(places.model, fromParty, toParty, packet);
   const asker = { store, clock, socketPath: settings.socketPath, timeoutMs: settings.timeoutMs, signal: io.signal };
-  const kernels = settings.kernel ? await askKernels(asker, model.hosts) : [];
+  // Which hosts are involved is known at once; which of their interfaces, they tell.
+  const { hosts } = explainFlow(places.model, fromParty, toParty, packet);
+  const answers = settings.kernel ? await askKernels(asker, hosts) : [];
+  const model = explainFlow(places.model, fromParty, toParty, packet, hostViews(answers));
+  const kernels = answers.map((report) => {
+    const part = model.hosts.find(({ host }) => host === report.host);
+    return part === undefined ? report : { ...report, expected: part.verdict };
+  });
   return flowReport({
     from: partyReport(fromWord, fromParty.address, from, fromParty.kind === "host" ? fromParty.host : undefined),
     to: partyReport(toWord, toParty.address, to, toParty.kind === "host" ? toParty.host : undefined),
@@ -146,6 +152,12 @@ function partyReport(
 async function endpoint(context: Context): Promise<number> {
   const { settings, io } = context;
   const places = await readPlaces(context);
+  const hostEndpoint = findHostEndpoint(places.model, settings.subject);
+  if (hostEndpoint !== undefined) {
+    const explanation = explainHostEndpoint(places.model, hostEndpoint);
+    io.stdout(settings.json ? `${JSON.stringify(explanation, null, 2)}\n` : hostEndpointText(explanation));
+    return explanation.problems.length === 0 ? 0 : 2;
+  }
   const found = await findParty(places, settings.subject, "endpoint");
   if (found.endpoint === undefined)
     throw new BadInput(

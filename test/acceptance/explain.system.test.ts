@@ -5,6 +5,8 @@
 
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import type { FlowReport } from "../../src/cli/explain/flow-report.ts";
+import { resourceKey } from "../../src/model/keys.ts";
+import { apiVersion } from "../../src/model/resource.ts";
 import { Cluster } from "./cluster.ts";
 import { type Place, type Protocol, protocols, reaches } from "./connections.ts";
 import { eventually } from "./eventually.ts";
@@ -154,6 +156,38 @@ test("a kernel changed behind the node's back is a disagreement; the node repair
     expect([after.code, after.report.kernel]).toEqual([0, "agrees"]);
   });
   expect(await reaches(cluster, r2, r1, "icmp")).toBe(true);
+}, 60_000);
+
+test("a host's own interface under policy: what it says of hosts and of what they forward is what packets do", async () => {
+  const [r1, r2] = places as [Place, Place];
+  const key = resourceKey({ kind: "HostEndpoint", name: "edge" });
+  const spec = { node: "host1", interfaceName: "eth0" };
+  const document = JSON.stringify({ kind: "HostEndpoint", apiVersion, metadata: { name: "edge" }, spec });
+  await cluster.lab.mustExec("host1", ["etcdctl", "put", key], { stdin: document });
+  const told = await explain("host1", "--from", "host2", "--to", "host1", "--port", "tcp/80", "--no-kernel");
+  const ping = async () =>
+    (await cluster.tried("host2", "ping", "-n", "-c", "1", "-W", "1", told.report.to.address)).exitCode;
+  const ask = (port: string, from = "host2", to = "host1") =>
+    explain("host2", "--from", from, "--to", to, "--port", port);
+  await eventually("it is closed, on both accounts", async () => {
+    const { code, report } = await ask("icmp");
+    expect([code, report.kernel]).toEqual([2, "agrees"]);
+    expect(report.reason).toBe(
+      "on host1: inbound denied by host endpoint edge (normal): the end: the endpoint has no policy and no profile",
+    );
+  });
+  expect(await ping()).toBe(1);
+  const failsafe = await ask("tcp/22");
+  expect([failsafe.code, failsafe.report.kernel]).toEqual([0, "agrees"]);
+  expect(failsafe.report.reason).toContain("host endpoint edge (normal): failsafe port tcp/22");
+  const forwarded = await ask("tcp/80", r2.address, r1.address);
+  expect([forwarded.code, forwarded.report.kernel]).toEqual([0, "agrees"]);
+  expect(await reaches(cluster, r2, r1, "tcp")).toBe(true);
+  const endpoint = await cluster.on("host1", "margay", "explain", "endpoint", "edge");
+  expect(endpoint).toStartWith("OPEN to what its policies and profiles allow: host endpoint edge on host1");
+  expect(endpoint).toContain("tcp/22 udp/68");
+  await cluster.on("host1", "etcdctl", "del", key);
+  await eventually("it is open again", async () => expect(await ping()).toBe(0));
 }, 60_000);
 
 test("questions leave nothing in the store", async () => {

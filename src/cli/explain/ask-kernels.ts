@@ -6,9 +6,11 @@ import { deadline } from "../../base/clock.ts";
 import { describeError, OperationError } from "../../base/errors.ts";
 import { check } from "../../model/resource.ts";
 import { askHost } from "../../node/explain/explain-channel.ts";
+import { hostViewOf } from "../../node/explain/host-view.ts";
 import { KernelAnswer, type KernelQuestion } from "../../node/explain/kernel-answer.ts";
 import { askLocalKernel } from "../../node/explain/local-kernel.ts";
 import type { HostPart } from "../../policy/explain/flow.ts";
+import type { HostView } from "../../policy/explain/host-endpoint.ts";
 import type { Store } from "../../store/store.ts";
 
 export interface KernelReport {
@@ -34,6 +36,16 @@ const Status = z.looseObject({ node: z.looseObject({ name: z.string() }) });
 export async function askKernels(asker: KernelAsker, parts: readonly HostPart[]): Promise<readonly KernelReport[]> {
   const local = await localNode(asker);
   return await Promise.all(parts.map((part) => askOne(asker, local, part)));
+}
+
+/** Of the hosts that answered, what they know of their interfaces. */
+export function hostViews(reports: readonly KernelReport[]): ReadonlyMap<string, HostView> {
+  return new Map(
+    reports.flatMap(({ host, answer }) => {
+      const view = answer && hostViewOf(answer);
+      return view === undefined ? [] : [[host, view] as const];
+    }),
+  );
 }
 
 async function askOne(asker: KernelAsker, local: string | undefined, part: HostPart): Promise<KernelReport> {

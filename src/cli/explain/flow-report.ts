@@ -110,7 +110,15 @@ function packetRow(packet: Packet): readonly string[] {
 
 function partLines(part: HostPart, kernels: readonly KernelReport[]): readonly string[] {
   const lines: string[] = [];
-  for (const trace of [part.outbound, part.inbound]) if (trace !== undefined) lines.push(...traceLines(part, trace));
+  for (const trace of [part.outbound, part.inbound])
+    if (trace !== undefined) lines.push(...traceLines(titleOf(part, trace), trace));
+  for (const { stage, endpoint, interfaceName, trace } of part.hostEndpoints ?? [])
+    lines.push(
+      ...traceLines(
+        `${part.host}, ${trace.direction} ${stage} policy of host endpoint ${endpoint} (${interfaceName})`,
+        trace,
+      ),
+    );
   if (part.fixed !== undefined)
     lines.push(`${part.host}: ${part.verdict === "allow" ? "allow" : "deny"}, ${part.fixed}`);
   const kernel = kernels.find(({ host, expected }) => host === part.host && expected === part.verdict);
@@ -118,10 +126,14 @@ function partLines(part: HostPart, kernels: readonly KernelReport[]): readonly s
   return lines;
 }
 
-function traceLines({ host, from, to }: HostPart, trace: DirectionTrace): readonly string[] {
-  const place = trace.direction === "outbound" ? from : to;
-  const name = typeof place === "string" ? place : place.interfaceName;
-  const lines = [`${host}, ${trace.direction} policy of ${name}: ${trace.verdict}, by ${trace.decidedBy}`];
+function titleOf({ host, from, to }: HostPart, { direction }: DirectionTrace): string {
+  const place = direction === "outbound" ? from : to;
+  return `${host}, ${direction} policy of ${typeof place === "string" ? place : place.interfaceName}`;
+}
+
+function traceLines(title: string, trace: DirectionTrace): readonly string[] {
+  const verdict = trace.verdict === "none" ? "no objection" : trace.verdict;
+  const lines = [`${title}: ${verdict}, by ${trace.decidedBy}`];
   for (const { name: tier, order, exists, policies, outcome } of trace.tiers) {
     lines.push(`  tier ${tier}${orderText(order)}${exists ? "" : " (does not exist)"}: ${outcome}`);
     for (const policy of policies) lines.push(...listLines(policy, "    "));

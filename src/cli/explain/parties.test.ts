@@ -1,14 +1,15 @@
 /** What words of the command line mean, and which of them are refused. */
 import { expect, test } from "bun:test";
 import { readCluster } from "../../policy/explain/cluster-model.ts";
-import { endpoint, node } from "../../policy/testing/cluster-documents.ts";
-import { findParty, type Places } from "./parties.ts";
+import { endpoint, hostEndpoint, node } from "../../policy/testing/cluster-documents.ts";
+import { findHostEndpoint, findParty, type Places } from "./parties.ts";
 
 const model = readCluster(
   Object.entries({
     ...node("h1", "172.31.0.1/24"),
     ...endpoint("aaaa1111", "10.0.0.1", { profiles: ["red"] }),
     ...endpoint("aaaa2222", "10.0.0.2", { profiles: ["blue"] }),
+    ...hostEndpoint("h1-eth0", { node: "h1", interfaceName: "eth0" }),
     ...endpoint("bbbb3333", "10.0.0.3", { host: "h2", profiles: ["red"] }),
   }),
 );
@@ -71,3 +72,14 @@ for (const [word, because] of refused)
   test(`"${word}" is refused`, async () => {
     await expect(findParty(places, word, "--from")).rejects.toThrow(because);
   });
+
+test("a host endpoint goes by its name or key, and by nothing else", () => {
+  const key = "/calico/resources/v3/projectcalico.org/hostendpoints/h1-eth0";
+  expect([key, "h1-eth0", "h1", "eth0", "aaaa1111"].map((word) => findHostEndpoint(model, word)?.name)).toEqual([
+    "h1-eth0",
+    "h1-eth0",
+    undefined,
+    undefined,
+    undefined,
+  ]);
+});

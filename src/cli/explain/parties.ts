@@ -10,6 +10,7 @@ import {
   type ClusterModel,
   endpointsAt,
   type ModelEndpoint,
+  type ModelHostEndpoint,
 } from "../../policy/explain/cluster-model.ts";
 import { type Party, partyAt } from "../../policy/explain/flow.ts";
 
@@ -60,6 +61,13 @@ export async function findParty(places: Places, word: string, path: string): Pro
       ? []
       : [`${title} has ${fitting.length} endpoints; this is about ${first.ips[0]} on ${first.host}`];
   return ofEndpoint(first, title, instance);
+}
+
+/** A host's own interface, by name or key; unless the word means an endpoint of a container, too. */
+export function findHostEndpoint(model: ClusterModel, word: string): ModelHostEndpoint | undefined {
+  const isContainers = [...model.endpoints.values()].some(({ document }) => document.metadata.name === word);
+  if (isContainers) return undefined;
+  return [...model.hostEndpoints.values()].find(({ key, name }) => key === word || name === word);
 }
 
 interface Candidates {

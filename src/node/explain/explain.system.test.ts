@@ -22,6 +22,7 @@ import {
   type Documents,
   endpoint,
   globalPolicy,
+  hostEndpoint,
   networkSet,
   node,
   policy,
@@ -31,15 +32,21 @@ import {
 } from "../../policy/testing/cluster-documents.ts";
 import { tableName } from "../dataplane/chain-names.ts";
 import { Dataplane } from "../dataplane/dataplane.ts";
+import { hostViewOf } from "./host-view.ts";
 import { kernelVerdict } from "./kernel-verdict.ts";
 
 let namespace: TestNamespace;
 beforeAll(() => {
   namespace = new TestNamespace("explain", { enter: true });
+  // Where the host endpoints are: the addresses of both hosts, so that either can be played here.
+  const link = "ip link add eth0 type veth peer name peer0; ip link set eth0 up; ip link set peer0 up";
+  const addresses = hostAddresses.map((address) => `ip addr add ${address}/24 dev eth0`).join("; ");
+  namespace.must("sh", "-c", `${link}; ${addresses}`);
 });
 afterAll(() => namespace?.[Symbol.dispose]());
 
 const hosts = ["h1", "h2"] as const;
+const hostAddresses = ["172.31.0.1", "172.31.0.2"] as const;
 const members = [
   { id: "a", address: "10.0.0.1", host: "h1" },
   { id: "b", address: "10.0.0.2", host: "h1" },
@@ -64,7 +71,7 @@ function configuration(host: string, spec: Record<string, unknown>): Documents {
 }
 
 const outside = ["9.9.9.9", "172.31.0.1", "172.31.0.2", "2001:db8::9"];
-const traffic = ["tcp/80", "tcp/443", "udp/53", "udp/4789", "icmp", "icmp/3/1", "47"];
+const traffic = ["tcp/22", "tcp/80", "tcp/443", "udp/53", "udp/4789", "icmp", "icmp/3/1", "47"];
 
 const selector = fc.constantFrom(
   "role == 'web'",
@@ -133,6 +140,58 @@ const policySpec = fc
   .map(present);
 const merged = (documents: readonly Documents[]): Documents => Object.assign({}, ...documents);
 
+/** The first packet of a connection exceeds none of them. */
+function limited(documents: Documents, qosControls: object): Documents {
+  const entries = Object.entries(documents).map(([key, text]) => {
+    const document = JSON.parse(text);
+    return [key, JSON.stringify({ ...document, spec: { ...document.spec, qosControls } })];
+  });
+  return Object.fromEntries(entries);
+}
+
+/** None, one by name, by address or for all interfaces, or two of which one wins. */
+function hostEndpointOf(host: string, at: number): fc.Arbitrary<Documents> {
+  const place = fc.constantFrom(
+    { interfaceName: "eth0" },
+    { interfaceName: "eth0" },
+    { interfaceName: "eth0" },
+    { expectedIPs: [hostAddresses[at]] },
+    { interfaceName: "*" },
+    { interfaceName: "eth1" },
+    { expectedIPs: ["203.0.113.9"] },
+  );
+  const one = fc
+    .record({
+      place,
+      profiles: fc.constantFrom(["p"], ["q"], [], ["gone"]),
+      role: fc.constantFrom("web", "db", "host"),
+    })
+    .map(({ place, profiles, role }) => ({ spec: { ...place, node: host, profiles }, labels: { role } }));
+  return fc
+    .array(one, { maxLength: 2 })
+    .map((all) => merged(all.map(({ spec, labels }, at) => hostEndpoint(`${host}-${at}`, spec, labels))));
+}
+
+/** More of them match than of others: there are fewer places where they are asked. */
+const hostPolicySpec = fc
+  .tuple(
+    policySpec,
+    fc.record({
+      selector: fc.constantFrom("has(role)", "role == 'host'", "all()"),
+      last: fc.constantFrom({ action: "Allow" }, { action: "Deny" }, { action: "Deny", protocol: "UDP" }, undefined),
+    }),
+    fc.constantFrom(
+      { applyOnForward: true },
+      { applyOnForward: true, preDNAT: true, types: ["Ingress"], egress: undefined },
+      { applyOnForward: true, doNotTrack: true },
+      {},
+    ),
+  )
+  .map(([spec, { selector, last }, kind]) => {
+    const and = (rules: unknown) => [...(Array.isArray(rules) ? rules : []), ...(last === undefined ? [] : [last])];
+    return present({ ...spec, selector, ingress: and(spec.ingress), egress: and(spec.egress), ...kind });
+  });
+
 const cluster: fc.Arbitrary<Documents> = fc
   .record({
     endpoints: fc.tuple(
@@ -142,14 +201,23 @@ const cluster: fc.Arbitrary<Documents> = fc
             profiles: fc.constantFrom(["p"], ["q"], ["p", "q"], ["q", "p"], [], ["gone"]),
             role: some(fc.constantFrom("web", "db")),
             port: some(fc.constantFrom(80, 443)),
+            limits: fc.constantFrom(
+              {},
+              {},
+              { ingressPacketRate: 10, ingressMaxConnections: 5 },
+              { egressMaxConnections: 1 },
+            ),
           })
-          .map(({ profiles, role, port }) =>
-            endpoint(id, address, {
-              host,
-              profiles,
-              labels: role === undefined ? {} : { role },
-              ports: port === undefined ? [] : [{ name: "http", protocol: "TCP", port }],
-            }),
+          .map(({ profiles, role, port, limits }) =>
+            limited(
+              endpoint(id, address, {
+                host,
+                profiles,
+                labels: role === undefined ? {} : { role },
+                ports: port === undefined ? [] : [{ name: "http", protocol: "TCP", port }],
+              }),
+              limits,
+            ),
           ),
       ),
     ),
@@ -170,6 +238,10 @@ const cluster: fc.Arbitrary<Documents> = fc
         nftablesFilterDenyAction: fc.constantFrom("Drop", "Reject"),
       })
       .map((spec) => configuration("h1", spec)),
+    hostEndpoints: fc.tuple(...hosts.map(hostEndpointOf)).map(merged),
+    hostPolicies: fc
+      .array(hostPolicySpec, { maxLength: 3 })
+      .map((all) => merged(all.map((spec, at) => globalPolicy(`h${at}`, spec)))),
     set: fc
       .constantFrom(["9.0.0.0/8"], ["9.9.9.9/32", "10.0.0.0/31"], ["2001:db8::/32"])
       .map((nets) => networkSet("s", nets, { site: "x" })),
@@ -224,7 +296,7 @@ function linksAndRoutes(model: ClusterModel, host: string): { links: Link[]; rou
   };
 }
 
-test("resources and kernel come to the same verdict in every cell", async () => {
+test("33, 34: resources and kernel come to the same verdict in every cell", async () => {
   let cells = 0;
   const seen = new Set<string>();
   await fc.assert(
@@ -232,7 +304,15 @@ test("resources and kernel come to the same verdict in every cell", async () => 
       const model = readCluster(Object.entries(documents));
       const pictures = new Map<string, Parameters<typeof kernelVerdict>[2]>();
       for (const host of hosts)
-        pictures.set(host, { table: await tableOfHost(documents, host), ...linksAndRoutes(model, host) });
+        pictures.set(host, {
+          table: await tableOfHost(documents, host),
+          addresses: hostAddresses.map((text) => ({
+            interfaceIndex: 1,
+            address: parseIpAddress(text),
+            prefixLength: 24,
+          })),
+          ...linksAndRoutes(model, host),
+        });
       const addresses = [...members.map(({ address }) => address), ...outside].map((text) => parseIpAddress(text));
       const family = (address: IpAddress) => address.includes(":");
       for (const from of addresses)
@@ -240,22 +320,48 @@ test("resources and kernel come to the same verdict in every cell", async () => 
           if (from === to || family(from) !== family(to)) continue;
           for (const port of traffic) {
             const packet = packetOf(from, to, parseTraffic(port, ""), 50_000);
-            const flow = explainFlow(model, partyAt(model, from), partyAt(model, to), packet);
-            for (const part of flow.hosts) {
-              const picture = pictures.get(part.host);
-              if (picture === undefined) throw new Error(`no picture of ${part.host}`);
-              const kernel = kernelVerdict(part.host, part, picture);
+            const parties = [partyAt(model, from), partyAt(model, to)] as const;
+            const kernels = new Map(
+              explainFlow(model, ...parties, packet).hosts.map((part) => {
+                const picture = pictures.get(part.host);
+                if (picture === undefined) throw new Error(`no picture of ${part.host}`);
+                return [part.host, kernelVerdict(part.host, part, picture)];
+              }),
+            );
+            const views = new Map(
+              [...kernels].flatMap(([host, answer]) => {
+                const view = hostViewOf(answer);
+                return view === undefined ? [] : [[host, view] as const];
+              }),
+            );
+            for (const part of explainFlow(model, ...parties, packet, views).hosts) {
+              const kernel = kernels.get(part.host);
               cells++;
-              seen.add(kernel.verdict);
-              if (kernel.verdict === part.verdict) continue;
+              for (const { stage, trace } of part.hostEndpoints ?? []) seen.add(`${stage} ${trace.verdict}`);
+              seen.add(`${kernel?.verdict}`);
+              if (kernel?.verdict === part.verdict) continue;
               const cell = `${from} -> ${to} ${port} on ${part.host}`;
-              throw new Error(`${cell}: resources ${part.verdict}, kernel ${kernel.verdict} (${kernel.reason})`);
+              throw new Error(`${cell}: resources ${part.verdict}, kernel ${kernel?.verdict} (${kernel?.reason})`);
             }
           }
         }
     }),
     { numRuns: 80 },
   );
-  expect([...seen].sort()).toEqual(["allow", "deny"]);
+  expect([...seen].sort()).toEqual([
+    "allow",
+    "applyOnForward allow",
+    "applyOnForward deny",
+    "applyOnForward none",
+    "deny",
+    "doNotTrack allow",
+    "doNotTrack deny",
+    "doNotTrack none",
+    "normal allow",
+    "normal deny",
+    "preDNAT allow",
+    "preDNAT deny",
+    "preDNAT none",
+  ]);
   expect(cells).toBeGreaterThan(5_000);
 }, 120_000);

@@ -42,6 +42,14 @@ export const KernelAnswer = z.object({
   hooks: z.array(z.object({ hook: z.string(), verdict: z.enum(["accept", "drop"]), steps: z.array(Step) })),
   /** What is wrong besides the packet filter: links, routes. Each makes the verdict "deny". */
   faults: z.array(z.string()),
+  /** Where the packet comes in and goes out ("": nowhere), and which interface has which address. */
+  interfaces: z
+    .object({
+      in: z.string(),
+      out: z.string(),
+      addresses: z.array(z.object({ interfaceName: z.string(), address })),
+    })
+    .optional(),
   /** The node's own state; absent when the kernel was read without it. */
   node: z
     .object({

@@ -1,6 +1,7 @@
 /** What this host's kernel does with a packet: the hooks it meets, and the links and routes it needs. Pure. */
-import { type Cidr, type IpAddress, prefixLength } from "../../base/addresses.ts";
+import { type Cidr, cidrContains, type IpAddress, parseCidr, prefixLength } from "../../base/addresses.ts";
 import { type RouteEntry, routeFor } from "../../kernel/all-routes.ts";
+import type { InterfaceAddress } from "../../kernel/interface-addresses.ts";
 import type { Link } from "../../kernel/links.ts";
 import type { ListedTable } from "../../kernel/nftables/table-listing.ts";
 import type { Packet } from "../../policy/explain/packet.ts";
@@ -15,10 +16,12 @@ export interface KernelPicture {
   readonly links: readonly Link[];
   /** The main table. */
   readonly routes: readonly RouteEntry[];
+  readonly addresses: readonly InterfaceAddress[];
 }
 
 /** Stands for an interface that is no endpoint's and that nothing tells the name of. */
 const elsewhere = "(elsewhere)";
+const linkLocal6 = parseCidr("fe80::/10");
 
 export function kernelVerdict(
   host: string,
@@ -37,10 +40,12 @@ export function kernelVerdict(
     reason,
     hooks: hooks.map((hook) => ({ ...hook, steps: [...hook.steps] })),
     faults: [...faults],
+    interfaces: { in: inInterface, out: outInterface, addresses: addressesOf(picture) },
   });
   const { table } = picture;
-  if (table === undefined) return answer("allow", `there is no table "${tableName}": nothing is filtered`, [], []);
   const inInterface = nameOf(from, packet.source, picture);
+  const outInterface = nameOf(to, packet.destination, picture);
+  if (table === undefined) return answer("allow", `there is no table "${tableName}": nothing is filtered`, [], []);
   const outInterfaceNow = () => {
     const { destination } = passage.packet;
     return nameOf(destination === packet.destination ? to : "elsewhere", destination, picture);
@@ -91,6 +96,14 @@ type Place = KernelQuestion["from"] | KernelQuestion["to"];
 function hooksOf(from: Place, to: Place): readonly PacketAtHook["hook"][] {
   if (from === "this host") return ["output"];
   return to === "this host" ? ["prerouting", "input"] : ["prerouting", "forward"];
+}
+
+/** Every interface has a link-local address, and none of them tells it from the others. */
+function addressesOf({ links, addresses }: KernelPicture) {
+  const names = new Map(links.map(({ index, name }) => [index, name]));
+  return addresses
+    .filter(({ address }) => !cidrContains(linkLocal6, address))
+    .map(({ interfaceIndex, address }) => ({ interfaceName: names.get(interfaceIndex) ?? "", address }));
 }
 
 /** An endpoint's interface as named; for the rest of the world the one its address is routed by. */

@@ -24,6 +24,7 @@ import { WorkloadEndpoint } from "../../model/workload-endpoint.ts";
 import { type EffectiveSettings, effectiveSettings } from "../host-settings.ts";
 import {
   type Endpoint,
+  type HostInterface,
   type Labelled,
   type Policy,
   readEndpoint,
@@ -36,6 +37,11 @@ import { convertRules } from "../rule-conversion.ts";
 
 export interface ModelEndpoint extends Endpoint {
   readonly document: WorkloadEndpoint;
+}
+
+/** One of a host's own interfaces. */
+export interface ModelHostEndpoint extends HostInterface {
+  readonly document: HostEndpoint;
 }
 
 /** Something with labels and addresses, and what to call it. */
@@ -80,8 +86,7 @@ export interface ClusterModel {
   readonly blocks: readonly Block[];
   readonly nodes: ReadonlyMap<string, Node>;
   readonly configurations: ReadonlyMap<string, ReadFelixConfiguration>;
-  /** Hosts whose own interfaces stand under policy; that part explain does not derive from the resources. */
-  readonly hostsWithHostEndpoints: ReadonlySet<string>;
+  readonly hostEndpoints: ReadonlyMap<string, ModelHostEndpoint>;
   /** Documents that cannot be read and count as absent. */
   readonly invalid: ReadonlyMap<string, string>;
 }
@@ -97,7 +102,7 @@ export function readCluster(documents: Iterable<readonly [key: string, value: st
   const blocks: Block[] = [];
   const nodes = new Map<string, Node>();
   const configurations = new Map<string, ReadFelixConfiguration>();
-  const hostsWithHostEndpoints = new Set<string>();
+  const hostEndpoints = new Map<string, ModelHostEndpoint>();
   const invalid = new Map<string, string>();
 
   const read = (key: string, value: string, { kind, name, namespace }: ResourceKey): void => {
@@ -116,9 +121,9 @@ export function readCluster(documents: Iterable<readonly [key: string, value: st
       }
       case "HostEndpoint": {
         const labelled = readHostEndpoint(key, value);
-        const ports = decode(HostEndpoint, value, key).spec.ports ?? [];
-        hostsWithHostEndpoints.add(labelled.host);
-        items.push({ key, title: `host endpoint ${name}`, labelled, ports });
+        const document = decode(HostEndpoint, value, key);
+        hostEndpoints.set(key, { ...labelled, document });
+        items.push({ key, title: `host endpoint ${name}`, labelled, ports: document.spec.ports ?? [] });
         break;
       }
       case "GlobalNetworkSet":
@@ -174,7 +179,7 @@ export function readCluster(documents: Iterable<readonly [key: string, value: st
     blocks,
     nodes,
     configurations,
-    hostsWithHostEndpoints,
+    hostEndpoints,
     invalid,
   };
 }

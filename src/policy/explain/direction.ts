@@ -2,9 +2,17 @@
  * One endpoint's policy in one direction, walked the way a packet walks it: tiers in order, in each its policies in
  * order, then the profiles in the order the endpoint lists them, then the end, which drops.
  */
+
+import { unreachable } from "../../base/errors.ts";
 import type { Rule } from "../../model/rule.ts";
 import { compareByBytes, matches } from "../../model/selector/selector.ts";
-import { type ClusterModel, type ModelEndpoint, type ModelPolicy, settingsOf } from "./cluster-model.ts";
+import {
+  type ClusterModel,
+  type ModelEndpoint,
+  type ModelHostEndpoint,
+  type ModelPolicy,
+  settingsOf,
+} from "./cluster-model.ts";
 import { labelMap } from "./labels.ts";
 import type { Packet } from "./packet.ts";
 import { mismatchOf } from "./rule-match.ts";
@@ -44,7 +52,8 @@ export interface TierStep {
 
 export interface DirectionTrace {
   readonly direction: Direction;
-  readonly verdict: "allow" | "deny";
+  /** "none": at this stage nobody has to say yes, and nobody said no. */
+  readonly verdict: "allow" | "deny" | "none";
   /** One sentence: what decided. */
   readonly decidedBy: string;
   readonly tiers: readonly TierStep[];
@@ -58,9 +67,33 @@ export interface Applying {
   readonly problems: readonly string[];
 }
 
-export function applyingTo(model: ClusterModel, endpoint: ModelEndpoint): Applying {
+/** When policies are asked: those of a container's endpoint at one place only, those of a host's own interface at four. */
+export type Stage = "workload" | "doNotTrack" | "preDNAT" | "applyOnForward" | "normal";
+export type Subject = ModelEndpoint | ModelHostEndpoint;
+
+function takesPart({ forWorkloads, stage: own, onForward }: ModelPolicy, stage: Stage): boolean {
+  switch (stage) {
+    case "workload":
+      return forWorkloads;
+    case "doNotTrack":
+      return own === "untracked";
+    case "preDNAT":
+      return own === "preDnat";
+    case "applyOnForward":
+      return own === "normal" && onForward;
+    case "normal":
+      return own === "normal";
+    default:
+      return unreachable(stage);
+  }
+}
+
+export function applyingTo(model: ClusterModel, endpoint: Subject, stage: Stage = "workload"): Applying {
   const labels = labelMap(model, endpoint.source);
-  const selecting = model.policies.filter(({ forWorkloads, selector }) => forWorkloads && matches(selector, labels));
+  const all = model.policies.filter(({ forWorkloads, selector }) => {
+    return (forWorkloads || endpoint.kind === "host") && matches(selector, labels);
+  });
+  const selecting = all.filter((policy) => takesPart(policy, stage));
   const names = [...new Set(selecting.map(({ tier }) => tier))];
   const tiers = names
     .sort((a, b) => compareKeys(tierRank(model, a), tierRank(model, b)))
@@ -69,13 +102,15 @@ export function applyingTo(model: ClusterModel, endpoint: ModelEndpoint): Applyi
       policies: selecting.filter(({ tier }) => tier === name).sort((a, b) => compareKeys(policyRank(a), policyRank(b))),
     }));
   const profiles = [...new Set(endpoint.source.profiles)];
+  const spoofing = endpoint.kind === "workload" && !settingsOf(model, endpoint.host).sourceSpoofing;
   const problems = [
-    ...(settingsOf(model, endpoint.host).sourceSpoofing ? [] : endpoint.problems),
+    ...(spoofing ? endpoint.problems : []),
     ...profiles.flatMap((name) => {
       const profile = model.profiles.get(name);
       return profile === undefined ? [`profile ${name} does not exist`] : (profile.problem ?? []);
     }),
-    ...tiers.flatMap(({ policies }) => policies.flatMap(({ problem }) => problem ?? [])),
+    // One that cannot be read closes a host's interface at every stage.
+    ...all.flatMap(({ problem }) => problem ?? []),
   ];
   return { tiers, profiles, problems };
 }
@@ -109,15 +144,34 @@ export function traceDirection(
   endpoint: ModelEndpoint,
   direction: Direction,
   packet: Packet,
-): DirectionTrace {
-  const applying = applyingTo(model, endpoint);
+): DirectionTrace;
+/** Undefined: at that stage the endpoint has no policies, and nobody is asked. */
+export function traceDirection(
+  model: ClusterModel,
+  endpoint: ModelHostEndpoint,
+  direction: Direction,
+  packet: Packet,
+  stage: Stage,
+): DirectionTrace | undefined;
+export function traceDirection(
+  model: ClusterModel,
+  endpoint: Subject,
+  direction: Direction,
+  packet: Packet,
+  stage: Stage = "workload",
+): DirectionTrace | undefined {
+  const applying = applyingTo(model, endpoint, stage);
   const [problem] = applying.problems;
-  if (problem !== undefined) return closed(direction, `the endpoint is closed: ${problem}`);
+  const needsYes = stage === "workload" || stage === "normal";
+  if (problem !== undefined)
+    return needsYes || stage === "applyOnForward" ? closed(direction, `the endpoint is closed: ${problem}`) : undefined;
+  if (!needsYes && !applying.tiers.some(({ policies }) => policies.some((policy) => policy[direction])))
+    return undefined;
   const rulesOf = ({ ingress, egress }: { ingress: readonly Rule[]; egress: readonly Rule[] }) =>
     direction === "inbound" ? ingress : egress;
   const tiers: TierStep[] = [];
   const profiles: ListStep[] = [];
-  const decided = (verdict: "allow" | "deny", decidedBy: string): DirectionTrace => ({
+  const decided = (verdict: DirectionTrace["verdict"], decidedBy: string): DirectionTrace => ({
     direction,
     verdict,
     decidedBy,
@@ -130,7 +184,9 @@ export function traceDirection(
     if (policies.length === 0) continue;
     const tier = model.tiers.get(name);
     const steps: ListStep[] = [];
-    const defaultAction = tier?.defaultAction ?? "deny";
+    // Policies before connection tracking or before DNAT deny nothing at their end.
+    const neverDenies = stage === "doNotTrack" || stage === "preDNAT";
+    const defaultAction = neverDenies ? "pass" : (tier?.defaultAction ?? "deny");
     let outcome: TierStep["outcome"] = `default ${defaultAction}`;
     for (const policy of policies) {
       const { outcome: said, rules } = walk(rulesOf(policy.document), packet, policy.namespace, model);
@@ -155,6 +211,7 @@ export function traceDirection(
     if (outcome === "default deny")
       return decided("deny", `the end of tier ${name}: none of its policies' rules matches`);
   }
+  if (!needsYes) return decided("none", "the end: none of its policies says no");
   for (const name of applying.profiles) {
     const profile = model.profiles.get(name);
     const { outcome, rules } = walk(profile === undefined ? [] : rulesOf(profile.document), packet, undefined, model);
@@ -170,7 +227,16 @@ export function traceDirection(
 }
 
 export function closed(direction: Direction, decidedBy: string): DirectionTrace {
-  return { direction, verdict: "deny", decidedBy, tiers: [], profiles: [] };
+  return decidedAtOnce(direction, "deny", decidedBy);
+}
+
+/** Before any policy is asked. */
+export function decidedAtOnce(
+  direction: Direction,
+  verdict: DirectionTrace["verdict"],
+  decidedBy: string,
+): DirectionTrace {
+  return { direction, verdict, decidedBy, tiers: [], profiles: [] };
 }
 
 function nameOf(step: ListStep | undefined): string {

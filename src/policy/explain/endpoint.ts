@@ -1,6 +1,16 @@
 /** What applies to one endpoint and why, from the resources. */
-import { addressOfHost, type ClusterModel, type ModelEndpoint, placeOf, poolOf } from "./cluster-model.ts";
-import { applyingTo } from "./direction.ts";
+import type { FailsafePort } from "../enforcement.ts";
+import {
+  addressOfHost,
+  type ClusterModel,
+  type ModelEndpoint,
+  type ModelHostEndpoint,
+  placeOf,
+  poolOf,
+  settingsOf,
+} from "./cluster-model.ts";
+import { type Applying, applyingTo } from "./direction.ts";
+import { type HostStage, hostEndpointsOf } from "./host-endpoint.ts";
 import { type LabelOfItem, labelsOf } from "./labels.ts";
 import { ruleText } from "./rule-text.ts";
 
@@ -38,9 +48,65 @@ export interface EndpointExplanation {
   readonly profiles: readonly AppliedList[];
 }
 
+/** When a host's own interface asks which policies, in the order of a packet's way. */
+export interface HostStageExplanation {
+  readonly stage: HostStage;
+  readonly tiers: readonly AppliedTier[];
+}
+
+export interface HostEndpointExplanation {
+  readonly key: string;
+  readonly name: string;
+  readonly host: string;
+  /** "*": all that no other host endpoint is for. */
+  readonly interfaceName: string | undefined;
+  readonly addresses: readonly string[];
+  /** Why it lets nothing but failsafe ports pass; none: what its policies and profiles say holds. */
+  readonly problems: readonly string[];
+  readonly warnings: readonly string[];
+  readonly labels: readonly LabelOfItem[];
+  /** Open whatever policy says, but for what the host forwards. */
+  readonly failsafe: { readonly inbound: readonly FailsafePort[]; readonly outbound: readonly FailsafePort[] };
+  readonly stages: readonly HostStageExplanation[];
+  readonly profiles: readonly AppliedList[];
+}
+
+const hostStages: readonly HostStage[] = ["doNotTrack", "preDNAT", "applyOnForward", "normal"];
+
+export function explainHostEndpoint(model: ClusterModel, endpoint: ModelHostEndpoint): HostEndpointExplanation {
+  const { key, name, host, interfaceName, ips, source } = endpoint;
+  const { failsafeInbound, failsafeOutbound } = settingsOf(model, host).settings;
+  const { problems, profiles } = applyingTo(model, endpoint, "normal");
+  const rivals = hostEndpointsOf(model, host).filter((other) => other.interfaceName === interfaceName);
+  const warnings = [
+    ...(model.nodes.has(host) ? [] : [`there is no host ${host}: nothing enforces it`]),
+    ...(interfaceName !== undefined && rivals[0] !== endpoint
+      ? [`${rivals[0]?.name} is for the same interface and comes first`]
+      : []),
+  ];
+  return {
+    key,
+    name,
+    host,
+    interfaceName,
+    addresses: ips,
+    problems,
+    warnings,
+    labels: labelsOf(model, source),
+    failsafe: { inbound: failsafeInbound, outbound: failsafeOutbound },
+    stages: hostStages.map((stage) => {
+      const tiers = appliedTiers(model, applyingTo(model, endpoint, stage));
+      const neverDenies = stage === "doNotTrack" || stage === "preDNAT";
+      return { stage, tiers: neverDenies ? tiers.map((tier) => ({ ...tier, defaultAction: "pass" })) : tiers };
+    }),
+    profiles: appliedProfiles(model, profiles),
+  };
+}
+
 export function explainEndpoint(model: ClusterModel, endpoint: ModelEndpoint): EndpointExplanation {
   const { key, host, interfaceName, document, ips, source } = endpoint;
-  const { tiers, profiles, problems } = applyingTo(model, endpoint);
+  const applying = applyingTo(model, endpoint);
+  const { profiles, problems } = applying;
   return {
     key,
     name: document.metadata.name,
@@ -51,28 +117,36 @@ export function explainEndpoint(model: ClusterModel, endpoint: ModelEndpoint): E
     problems,
     warnings: warningsOf(model, endpoint),
     labels: labelsOf(model, source),
-    tiers: tiers.map(({ name, policies }) => {
-      const tier = model.tiers.get(name);
-      return {
-        name,
-        ...(tier?.order === undefined ? {} : { order: tier.order }),
-        exists: tier !== undefined,
-        defaultAction: tier?.defaultAction ?? "deny",
-        policies: policies.map((policy) => ({
-          name: policy.name,
-          ...(policy.namespace === undefined ? {} : { namespace: policy.namespace }),
-          ...(policy.order === undefined ? {} : { order: policy.order }),
-          selector: policy.selectorText,
-          ...(policy.inbound ? { inbound: policy.document.ingress.map(ruleText) } : {}),
-          ...(policy.outbound ? { outbound: policy.document.egress.map(ruleText) } : {}),
-        })),
-      };
-    }),
-    profiles: profiles.map((name) => {
-      const { ingress, egress } = model.profiles.get(name)?.document ?? { ingress: [], egress: [] };
-      return { name, inbound: ingress.map(ruleText), outbound: egress.map(ruleText) };
-    }),
+    tiers: appliedTiers(model, applying),
+    profiles: appliedProfiles(model, profiles),
   };
+}
+
+function appliedTiers(model: ClusterModel, { tiers }: Applying): readonly AppliedTier[] {
+  return tiers.map(({ name, policies }) => {
+    const tier = model.tiers.get(name);
+    return {
+      name,
+      ...(tier?.order === undefined ? {} : { order: tier.order }),
+      exists: tier !== undefined,
+      defaultAction: tier?.defaultAction ?? "deny",
+      policies: policies.map((policy) => ({
+        name: policy.name,
+        ...(policy.namespace === undefined ? {} : { namespace: policy.namespace }),
+        ...(policy.order === undefined ? {} : { order: policy.order }),
+        selector: policy.selectorText,
+        ...(policy.inbound ? { inbound: policy.document.ingress.map(ruleText) } : {}),
+        ...(policy.outbound ? { outbound: policy.document.egress.map(ruleText) } : {}),
+      })),
+    };
+  });
+}
+
+function appliedProfiles(model: ClusterModel, names: readonly string[]): readonly AppliedList[] {
+  return names.map((name) => {
+    const { ingress, egress } = model.profiles.get(name)?.document ?? { ingress: [], egress: [] };
+    return { name, inbound: ingress.map(ruleText), outbound: egress.map(ruleText) };
+  });
 }
 
 function placeText(model: ClusterModel, endpoint: ModelEndpoint, address: ModelEndpoint["ips"][number]): string {

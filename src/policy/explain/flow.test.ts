@@ -431,6 +431,14 @@ describe("explain from the resources", () => {
     expect([flow.verdict as string, flow.reason]).toEqual(["unreachable", expect.stringContaining("10.0.0.3 is free")]);
   });
 
+  test("a closed endpoint gets what its host sends, and cannot answer", () => {
+    const flow = explain({ ...hosts, ...members(["gone"]) }, "h1", "a", "tcp/80");
+    expect([flow.verdict as string, flow.notes]).toEqual([
+      "allowed",
+      ["it arrives, and no answer comes back: the endpoint is closed, profile gone does not exist"],
+    ]);
+  });
+
   test("a forged source stops at the source check", () => {
     const model = readCluster(Object.entries(base));
     const from = partyAt(model, parseIpAddress(addresses.a));

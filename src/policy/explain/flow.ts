@@ -12,7 +12,8 @@ import {
   poolOf,
   settingsOf,
 } from "./cluster-model.ts";
-import { closed, type DirectionTrace, traceDirection } from "./direction.ts";
+import { applyingTo, closed, type DirectionTrace, traceDirection } from "./direction.ts";
+import { type HostEndpointStep, type HostView, hostEndpointSteps, hostEndpointsOf } from "./host-endpoint.ts";
 import type { Packet } from "./packet.ts";
 
 export type Party =
@@ -31,6 +32,8 @@ export interface HostPart {
   readonly to: "this host" | "elsewhere" | "nowhere" | { readonly interfaceName: string };
   readonly outbound?: DirectionTrace;
   readonly inbound?: DirectionTrace;
+  /** What host endpoints on its way say, in order. */
+  readonly hostEndpoints?: readonly HostEndpointStep[];
   /** Fixed rules that decide without policy. */
   readonly fixed?: string;
 }
@@ -49,62 +52,123 @@ const protocolIpip = 4;
 const protocolUdp = 17;
 const vxlanPort = 4789;
 
-export function explainFlow(model: ClusterModel, from: Party, to: Party, packet: Packet): ModelFlow {
+/** @param views what hosts know of their interfaces; of a host that is not in it, it is guessed. */
+export function explainFlow(
+  model: ClusterModel,
+  from: Party,
+  to: Party,
+  packet: Packet,
+  views: ReadonlyMap<string, HostView> = new Map(),
+): ModelFlow {
   const notes = [...addressNotes(model, "from", from), ...addressNotes(model, "to", to)];
-  const involved = [from, to].flatMap((party) =>
-    party.kind === "endpoint" ? [party.endpoint.host] : party.kind === "host" ? [party.host] : [],
-  );
-  for (const host of new Set(involved))
-    if (model.hostsWithHostEndpoints.has(host))
-      notes.push(`${host} has host endpoints; what their policies say is not derived here, only read from its kernel`);
-  const hosts: HostPart[] = [];
-  const stop = (verdict: ModelFlow["verdict"], reason: string): ModelFlow => ({ verdict, reason, hosts, notes });
-
   if (from.kind === "endpoint" && packet.source === packet.destination)
-    return stop("allowed", "an endpoint reaches its own address without leaving its container");
-  if (from.kind !== "endpoint" && to.kind !== "endpoint") {
-    const place = to.kind === "outside" ? missingEndpoint(model, to.address) : undefined;
-    if (place !== undefined) return stop("unreachable", place);
+    return {
+      verdict: "allowed",
+      reason: "an endpoint reaches its own address without leaving its container",
+      hosts: [],
+      notes,
+    };
+  const hosts = partsOf(model, from, to, packet, notes).map((part) =>
+    withHostEndpoints(model, part, views.get(part.host), notes),
+  );
+  const stop = (verdict: ModelFlow["verdict"], reason: string): ModelFlow => ({ verdict, reason, hosts, notes });
+  const senderHost = hostOf(from);
+  const sender = hosts.find(({ host }) => host === senderHost);
+  if (sender?.verdict === "deny") return stop("denied", `on ${sender.host}: ${reasonOf(sender)}`);
+  const missing = to.kind === "outside" ? missingEndpoint(model, to.address) : undefined;
+  if (missing !== undefined) return stop("unreachable", missing);
+  if (to.kind === "endpoint" && senderHost !== to.endpoint.host) {
+    const broken = routeProblem(model, to.endpoint, packet);
+    if (broken !== undefined) return stop("unreachable", broken);
+  }
+  const last = hosts.at(-1);
+  if (last?.verdict === "deny") return stop("denied", `on ${last.host}: ${reasonOf(last)}`);
+  if (to.kind === "outside") notes.push(...natNotes(model, from, to.address));
+  if (to.kind === "host" && hostEndpointsOf(model, to.host).length === 0)
+    notes.push(`whether ${to.host} takes it is up to that machine's own rules`);
+  if (hosts.length === 0) {
     notes.push("neither end is an endpoint of this cluster: Margay's policy has no say in this traffic");
     return stop("allowed", "no endpoint is involved, nothing here filters it");
   }
-  if (from.kind === "endpoint") hosts.push(senderPart(model, from.endpoint, to, packet));
-  const [sender] = hosts;
-  if (to.kind !== "endpoint") {
-    if (sender?.verdict === "deny") return stop("denied", `on ${sender.host}: ${reasonOf(sender)}`);
-    const missing = to.kind === "outside" ? missingEndpoint(model, to.address) : undefined;
-    if (missing !== undefined) return stop("unreachable", missing);
-    if (to.kind === "host") notes.push(`whether ${to.host} takes it is up to that machine's own rules`);
-    if (to.kind === "outside") notes.push(...natNotes(model, from, to.address));
-    return stop("allowed", sender === undefined ? "nothing here filters it" : `on ${sender.host}: ${reasonOf(sender)}`);
-  }
-  const senderHost = from.kind === "endpoint" ? from.endpoint.host : from.kind === "host" ? from.host : undefined;
-  let broken: string | undefined;
-  if (from.kind !== "endpoint" || senderHost !== to.endpoint.host) {
-    broken = senderHost === to.endpoint.host ? undefined : routeProblem(model, to.endpoint, packet);
-    const translated = translatedSource(model, from, to.endpoint, packet);
-    if (translated !== undefined)
-      notes.push(`${from.address} leaves as ${translated}: its pool has natOutgoing, ${to.address} is in no pool`);
-    const source = translated ?? packet.source;
-    hosts.push(receiverPart(model, from, to.endpoint, { ...packet, source }));
-  }
-  if (sender?.verdict === "deny") return stop("denied", `on ${sender.host}: ${reasonOf(sender)}`);
-  if (broken !== undefined) return stop("unreachable", broken);
-  const last = hosts.at(-1);
-  if (last?.verdict === "deny") return stop("denied", `on ${last.host}: ${reasonOf(last)}`);
   return stop("allowed", hosts.map((part) => `on ${part.host}: ${reasonOf(part)}`).join("; "));
 }
 
-function reasonOf({ fixed, outbound, inbound }: HostPart): string {
-  if (fixed !== undefined) return fixed;
+function hostOf(party: Party): string | undefined {
+  return party.kind === "endpoint" ? party.endpoint.host : party.kind === "host" ? party.host : undefined;
+}
+
+/** What each host has to decide, the sender's first. A host without endpoints on the way decides nothing. */
+function partsOf(model: ClusterModel, from: Party, to: Party, packet: Packet, notes: string[]): readonly HostPart[] {
+  const parts: HostPart[] = [];
+  const [senderHost, receiverHost] = [hostOf(from), hostOf(to)];
+  const filters = (host: string) => hostEndpointsOf(model, host).length > 0;
+  if (from.kind === "endpoint") parts.push(senderPart(model, from.endpoint, to, packet));
+  else if (from.kind === "host" && receiverHost !== from.host && filters(from.host))
+    parts.push({ host: from.host, packet, from: "this host", to: "elsewhere", verdict: "allow" });
+  const isSeparate = receiverHost !== senderHost || (from.kind === "host" && to.kind === "endpoint");
+  if (receiverHost === undefined || !isSeparate) return parts;
+  const translated = translatedSource(model, from, receiverHost, packet);
+  if (translated !== undefined)
+    notes.push(`${from.address} leaves as ${translated}: its pool has natOutgoing, ${to.address} is in no pool`);
+  const received = { ...packet, source: translated ?? packet.source };
+  if (to.kind === "endpoint") {
+    parts.push(receiverPart(model, from, to.endpoint, received));
+    if (receiverHost === senderHost) notes.push(...closedNotes(model, to.endpoint));
+  } else if (filters(receiverHost))
+    parts.push({ host: receiverHost, packet: received, from: "elsewhere", to: "this host", verdict: "allow" });
+  return parts;
+}
+
+/** What a host sends to its own endpoints passes; what they answer does not, if they are closed. */
+function closedNotes(model: ClusterModel, endpoint: ModelEndpoint): readonly string[] {
+  const [problem] = applyingTo(model, endpoint).problems;
+  return problem === undefined ? [] : [`it arrives, and no answer comes back: the endpoint is closed, ${problem}`];
+}
+
+/** What the host's own interfaces say besides. */
+function withHostEndpoints(
+  model: ClusterModel,
+  part: HostPart,
+  known: HostView | undefined,
+  notes: string[],
+): HostPart {
+  const { host, packet } = part;
+  if (hostEndpointsOf(model, host).length === 0) return part;
+  const place = (where: HostPart["from"] | HostPart["to"]) =>
+    typeof where !== "string" ? "endpoint" : where === "this host" ? "host" : "interface";
+  const way = { host, packet, from: place(part.from), to: place(part.to) } as const;
+  if (known === undefined && (way.from === "interface" || way.to === "interface"))
+    notes.push(`which interface of ${host} it takes is not known: taken is the one with the host's address`);
+  const hostEndpoints = hostEndpointSteps(model, way, known ?? guessedView(model, host));
+  const isDenied = hostEndpoints.some(({ trace }) => trace.verdict === "deny");
+  return { ...part, hostEndpoints, verdict: isDenied ? "deny" : part.verdict };
+}
+
+/** One interface, with the host's addresses, under the name that a host endpoint gives it. */
+function guessedView(model: ClusterModel, host: string): HostView {
+  const named = hostEndpointsOf(model, host).find(({ interfaceName = "*" }) => interfaceName !== "*");
+  const uplink = named?.interfaceName ?? "uplink";
+  const addresses = ([4, 6] as const).flatMap((family) => addressOfHost(model, host, family) ?? []);
+  const interfaceOf = new Map(addresses.map((address) => [address, uplink]));
+  return { inInterface: uplink, outInterface: uplink, interfaceOf };
+}
+
+function reasonOf({ fixed, outbound, inbound, hostEndpoints = [] }: HostPart): string {
+  const denied = hostEndpoints.find(({ trace }) => trace.verdict === "deny");
   const denying = [outbound, inbound].find((trace) => trace?.verdict === "deny");
+  if (denied !== undefined && denying === undefined) return hostEndpointText(denied);
+  if (fixed !== undefined) return fixed;
   const all = [outbound, inbound].filter((trace) => trace !== undefined);
-  return (denying === undefined ? all : [denying])
-    .map(
-      ({ direction, verdict, decidedBy }) =>
-        `${direction} ${verdict === "allow" ? "allowed" : "denied"} by ${decidedBy}`,
-    )
-    .join(", ");
+  const words = (denying === undefined ? all : [denying]).map(
+    ({ direction, verdict, decidedBy }) => `${direction} ${verdict === "deny" ? "denied" : "allowed"} by ${decidedBy}`,
+  );
+  if (denying === undefined) words.push(...hostEndpoints.map(hostEndpointText));
+  return words.length === 0 ? "none of its host endpoints is asked" : words.join(", ");
+}
+
+function hostEndpointText({ stage, endpoint, trace }: HostEndpointStep): string {
+  const said = { allow: "allowed", deny: "denied", none: "not denied" }[trace.verdict];
+  return `${trace.direction} ${said} by host endpoint ${endpoint} (${stage}): ${trace.decidedBy}`;
 }
 
 /** Both directions when the receiver is on the same host. */
@@ -133,10 +197,9 @@ function senderPart(model: ClusterModel, sender: ModelEndpoint, to: Party, packe
     const fixed = `endpoints may not reach their host: defaultEndpointToHostAction of ${sender.host} is Drop`;
     return { ...base, verdict: "deny", outbound, fixed };
   }
-  if (local === undefined) return { ...base, verdict: outbound.verdict, outbound };
+  if (local === undefined) return { ...base, verdict: verdictOf(outbound), outbound };
   const inbound = traceDirection(model, local, "inbound", packet);
-  const verdict = outbound.verdict === "deny" ? "deny" : inbound.verdict;
-  return { ...base, verdict, outbound, inbound };
+  return { ...base, verdict: verdictOf(outbound, inbound), outbound, inbound };
 }
 
 function receiverPart(model: ClusterModel, from: Party, receiver: ModelEndpoint, packet: Packet): HostPart {
@@ -149,7 +212,11 @@ function receiverPart(model: ClusterModel, from: Party, receiver: ModelEndpoint,
   };
   if (own) return { ...base, verdict: "allow", fixed: "a host may always talk to its own endpoints" };
   const inbound = traceDirection(model, receiver, "inbound", packet);
-  return { ...base, verdict: inbound.verdict, inbound };
+  return { ...base, verdict: verdictOf(inbound), inbound };
+}
+
+function verdictOf(...traces: readonly DirectionTrace[]): "allow" | "deny" {
+  return traces.some(({ verdict }) => verdict === "deny") ? "deny" : "allow";
 }
 
 /** The source check comes before every policy. */
@@ -203,10 +270,10 @@ function routeProblem(model: ClusterModel, receiver: ModelEndpoint, { destinatio
 function translatedSource(
   model: ClusterModel,
   from: Party,
-  receiver: ModelEndpoint,
+  receiverHost: string,
   packet: Packet,
 ): IpAddress | undefined {
-  if (from.kind !== "endpoint" || from.endpoint.host === receiver.host) return undefined;
+  if (from.kind !== "endpoint" || from.endpoint.host === receiverHost) return undefined;
   if (masqueradingPool(model, from.endpoint.host, packet.source, packet.destination) === undefined) return undefined;
   const family = packet.destination.includes(":") ? 6 : 4;
   const { natOutgoingAddress: fixed } = settingsOf(model, from.endpoint.host).settings;
