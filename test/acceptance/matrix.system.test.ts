@@ -1,6 +1,7 @@
 /**
- * Random policies around containers of several networks on two hosts, and real packets: every pair, TCP to two ports, UDP
- * and ICMP, by IPv4 and by IPv6, connects exactly when the oracle says so, after each of several changes of everything.
+ * Random policies around containers of several networks on two hosts and around these hosts themselves (host endpoints of
+ * one interface or of all, applyOnForward, preDNAT), and real packets: every pair of containers and hosts, TCP to two ports,
+ * UDP and ICMP, by IPv4 and by IPv6, connects exactly when the oracle says so, after each of several changes of everything.
  * MARGAY_MATRIX_SEED=<number> repeats a run, MARGAY_MATRIX_ROUNDS=<number> makes it longer.
  */
 
@@ -42,6 +43,7 @@ beforeAll(async () => {
   await Promise.all(
     ["host1", "host2"].map(async (host) => {
       for (const network of ["red", "green", "blue"]) endpoints.push(await start(host, `${network}-${host}`, network));
+      endpoints.push(await standIn(host));
     }),
   );
   endpoints.sort((a, b) => (a.container < b.container ? -1 : 1));
@@ -56,9 +58,27 @@ async function start(host: string, container: string, network: string): Promise<
   const format = `{{with index .NetworkSettings.Networks "${network}"}}{{.IPAddress}} {{.GlobalIPv6Address}}{{end}}`;
   const said = await cluster.on(host, "docker", "inspect", "-f", format, container);
   const [four = "", six = ""] = said.trim().split(" ");
-  const endpoint = { host, container, network, addresses: { 4: four, 6: six } };
+  const addresses = { 4: four, 6: six };
+  const kind = "container" as const;
+  const endpoint: Endpoint = { kind, host, container, network, addresses, hostAddresses: await addressesOf(host) };
   await listen(cluster, endpoint);
   return endpoint;
+}
+
+/** Speaks and listens for the host. */
+async function standIn(host: string): Promise<Endpoint> {
+  const container = `self-${host}`;
+  await cluster.on(host, "docker", "run", "-d", "--name", container, "--net", "host", "tools", "sleep", "86400");
+  const addresses = await addressesOf(host);
+  const endpoint: Endpoint = { kind: "host", host, container, network: "", addresses, hostAddresses: addresses };
+  await listen(cluster, endpoint);
+  return endpoint;
+}
+
+async function addressesOf(host: string): Promise<Readonly<Record<4 | 6, string>>> {
+  const { spec } = decodeNode(await cluster.on(host, "etcdctl", "get", "--print-value-only", nodeKey(host)));
+  const of = (address: string | undefined) => address?.split("/")[0] ?? "";
+  return { 4: of(spec.bgp?.ipv4Address), 6: of(spec.bgp?.ipv6Address) };
 }
 
 async function readWorkloads(): Promise<void> {
@@ -66,7 +86,8 @@ async function readWorkloads(): Promise<void> {
   const said = await cluster.on("host1", "etcdctl", "get", "--prefix", "-w", "json", prefix);
   const { kvs } = JSON.parse(said) as { kvs: readonly { key: string; value: string }[] };
   const written = kvs.map(({ key, value }) => ({ key: atob(key), document: JSON.parse(atob(value)) }));
-  for (const { container, network, addresses } of endpoints) {
+  for (const { kind, container, network, addresses } of endpoints) {
+    if (kind === "host") continue;
     const one = written.find(({ document }) => document.spec.ipNetworks.includes(`${addresses[4]}/32`));
     expect(one?.document.spec.profiles).toEqual([network]);
     if (one !== undefined) workloads.set(container, one);
@@ -99,8 +120,11 @@ async function enforced(revision: number): Promise<void> {
   );
 }
 
-/** The round's documents, with what the nodes wrote of each endpoint kept but for its labels, profiles and ports. */
-function documentsOfRound(round: OracleCluster): Readonly<Record<string, string>> {
+/**
+ * The round's documents, with what the nodes wrote of each endpoint kept but for its labels, profiles and ports. Every other
+ * round host endpoints are for all interfaces instead of the one.
+ */
+function documentsOfRound(round: OracleCluster, at: number): Readonly<Record<string, string>> {
   const own = round.items.flatMap(({ id, labels, profiles, ports }) => {
     const workload = workloads.get(id);
     if (workload === undefined) return [];
@@ -110,7 +134,10 @@ function documentsOfRound(round: OracleCluster): Readonly<Record<string, string>
     return [[workload.key, JSON.stringify(edited)] as const];
   });
   const others = documentsOf({ ...round, items: round.items.filter(({ kind }) => kind !== "workload") });
-  return { ...others, ...Object.fromEntries(own) };
+  const forAll = (text: string) => text.replace('"interfaceName":"eth0"', '"interfaceName":"*"');
+  const hostEndpoints = Object.entries(others).filter(([key]) => key.startsWith(kindPrefix("HostEndpoint")));
+  const placed = at % 2 === 0 ? [] : hostEndpoints.map(([key, text]) => [key, forAll(text)]);
+  return { ...others, ...Object.fromEntries(own), ...Object.fromEntries(placed) };
 }
 
 /** Silence must hold at the first try; an answer may take its time on a busy machine. */
@@ -138,7 +165,7 @@ test("every cell of every round is what the oracle says", async () => {
   let before: Readonly<Record<string, string>> = {};
   let open = 0;
   for (const [at, round] of rounds.entries()) {
-    const after = documentsOfRound(round);
+    const after = documentsOfRound(round, at);
     const keys = [...new Set([...Object.keys(before), ...Object.keys(after)])];
     const changed = keys.filter((key) => before[key] !== after[key]);
     await enforced(await write(Object.fromEntries(changed.map((key) => [key, after[key]]))));

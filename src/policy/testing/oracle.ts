@@ -132,6 +132,37 @@ export function oracleVerdict(
   return "deny";
 }
 
+/** Open on every host endpoint as long as nobody configures other ones (felix-dataplane.md 3.8). */
+const failsafePorts = {
+  ingress: { TCP: [22, 179, 2379, 2380, 5473, 6443, 6666, 6667], UDP: [68] },
+  egress: { TCP: [179, 2379, 2380, 5473, 6443, 6666, 6667], UDP: [53, 67] },
+} as const;
+
+/** Where a packet meets the endpoint of a host's own interface: at its end, its beginning, or on its way through. */
+export type HostPlace = "to the host" | "from the host" | "forwarded in" | "forwarded out";
+
+/** calico-datastore.md 5.3, but for doNotTrack. Undefined: the interface has no host endpoint. */
+export function oracleHostPasses(
+  cluster: OracleCluster,
+  item: OracleItem | undefined,
+  place: HostPlace,
+  packet: OraclePacket,
+): boolean {
+  if (item === undefined) return true;
+  const direction = place === "to the host" || place === "forwarded in" ? "ingress" : "egress";
+  const isBroken = item.profiles.some((name) => cluster.profiles[name] === undefined);
+  const { TCP, UDP } = failsafePorts[direction];
+  const ports: readonly number[] = packet.protocol === "TCP" ? TCP : packet.protocol === "UDP" ? UDP : [];
+  const isFailsafe = ports.includes(packet.destinationPort);
+  const isBeforeDnat = (policy: OraclePolicy) => policy.stage === "preDNAT" && isFor(cluster, policy, item);
+  if (direction === "ingress" && !isBroken && cluster.policies.some(isBeforeDnat)) {
+    const verdict = isFailsafe ? "allow" : oracleVerdict(cluster, item, direction, packet, "preDNAT");
+    if (verdict !== "none") return verdict === "allow";
+  }
+  if (place.startsWith("forwarded")) return oracleVerdict(cluster, item, direction, packet, "forward") !== "deny";
+  return isFailsafe || oracleVerdict(cluster, item, direction, packet, "normal") === "allow";
+}
+
 function isFor(cluster: OracleCluster, policy: OraclePolicy, item: OracleItem): boolean {
   if (item.kind === "globalSet" || item.kind === "set") return false;
   if (item.kind === "workload" && policy.stage !== "normal") return false;
