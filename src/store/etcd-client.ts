@@ -14,7 +14,7 @@ import { bytesOf, keysBelow, keyValueOf, outcomeOf, singleKey, txnRequest } from
 import { KV, Lease, type RangeResponse, type ResponseHeader } from "./etcd-protocol/etcd_pb.ts";
 import type { GrpcChannel, Method } from "./etcd-protocol/grpc-channel.ts";
 import { EtcdWatch } from "./etcd-watch.ts";
-import type { KeyValue, Store, Transaction, TransactionOutcome, WatchBatch } from "./store.ts";
+import type { KeyValue, ListPage, Store, Transaction, TransactionOutcome, WatchBatch } from "./store.ts";
 
 export interface EtcdClientOptions extends EtcdConnectionOptions {
   /** Deadline of each call. */
@@ -63,11 +63,17 @@ class EtcdClient implements Store {
   async list(
     prefix: string,
     options: { readonly revision?: number; readonly limit?: number; readonly signal?: AbortSignal } = {},
-  ): Promise<{ readonly revision: number; readonly kvs: readonly KeyValue[] }> {
+  ): Promise<ListPage> {
     const asked = options.revision ?? 0;
     for (let attempt = 1; ; attempt++) {
       try {
-        return await this.#listPages(prefix, asked, options.limit ?? 0, options.signal);
+        const kvs: KeyValue[] = [];
+        let revision = asked;
+        for await (const page of this.#pages(prefix, asked, options.limit ?? 0, options.signal)) {
+          revision = page.revision;
+          for (const kv of page.kvs) kvs.push(kv);
+        }
+        return { revision, kvs };
       } catch (error) {
         // Compacted between two pages: the whole list again, at a newer revision.
         const again = asked === 0 && attempt < listAttemptsMax;
@@ -76,26 +82,36 @@ class EtcdClient implements Store {
     }
   }
 
-  async #listPages(
+  listPages(prefix: string, options: { readonly signal?: AbortSignal } = {}): AsyncIterable<ListPage> {
+    return this.#pages(prefix, 0, 0, options.signal);
+  }
+
+  /** The next page is asked for before the one that is there is handed out. */
+  async *#pages(
     prefix: string,
     asked: number,
     limit: number,
     signal: AbortSignal | undefined,
-  ): Promise<{ readonly revision: number; readonly kvs: readonly KeyValue[] }> {
-    const range = keysBelow(prefix);
-    const kvs: KeyValue[] = [];
-    let key = range.key;
+  ): AsyncGenerator<ListPage> {
+    const { key: first, rangeEnd } = keysBelow(prefix);
+    const fetchPage = (key: Uint8Array, revision: number, left: number) => {
+      const request = { key, rangeEnd, limit: BigInt(left), revision: BigInt(revision) };
+      const page: Promise<RangeResponse> = this.#call(KV.method.range, request, { signal, reads: true });
+      page.catch(() => undefined); // thrown where it is awaited; nobody awaits it when the reader has had enough
+      return page;
+    };
+    const pageKeys = (had: number) => (limit > 0 ? Math.min(listPageKeys, limit - had) : listPageKeys);
     let revision = asked;
-    for (;;) {
-      const pageKeys = limit > 0 ? Math.min(listPageKeys, limit - kvs.length) : listPageKeys;
-      const request = { key, rangeEnd: range.rangeEnd, limit: BigInt(pageKeys), revision: BigInt(revision) };
-      const page: RangeResponse = await this.#call(KV.method.range, request, { signal, reads: true });
+    let had = 0;
+    for (let next: Promise<RangeResponse> | undefined = fetchPage(first, asked, pageKeys(0)); next !== undefined; ) {
+      const page: RangeResponse = await next;
       if (revision === 0) revision = revisionOf(page.header);
-      for (const kv of page.kvs) kvs.push(keyValueOf(kv));
+      had += page.kvs.length;
       const last = page.kvs.at(-1);
-      if (!page.more || last === undefined || (limit > 0 && kvs.length >= limit)) return { revision, kvs };
-      // The smallest key after the last one.
-      key = Buffer.concat([last.key, new Uint8Array([0])]);
+      const done = !page.more || last === undefined || (limit > 0 && had >= limit);
+      // From the smallest key after the last one.
+      next = done ? undefined : fetchPage(Buffer.concat([last.key, new Uint8Array([0])]), revision, pageKeys(had));
+      yield { revision, kvs: page.kvs.map(keyValueOf) };
     }
   }
 

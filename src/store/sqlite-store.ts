@@ -14,6 +14,7 @@ import type { RetentionLimits } from "./engine/retention.ts";
 import type {
   Compare,
   KeyValue,
+  ListPage,
   Operation,
   OperationOutcome,
   Store,
@@ -59,12 +60,17 @@ class EngineStore implements SqliteStore {
   async list(
     prefix: string,
     options: { readonly revision?: number; readonly limit?: number; readonly signal?: AbortSignal } = {},
-  ): Promise<{ readonly revision: number; readonly kvs: readonly KeyValue[] }> {
+  ): Promise<ListPage> {
     options.signal?.throwIfAborted();
     const asked = options.revision ?? 0;
     const op = { kind: "range", ...below(prefix), revision: asked, limit: options.limit ?? 0 } as const;
     const result = await this.#engine.range(op);
     return { revision: asked > 0 ? asked : result.revision, kvs: result.rows.map(keyValueOf) };
+  }
+
+  /** One part: it is all in this process. */
+  async *listPages(prefix: string, options: { readonly signal?: AbortSignal } = {}): AsyncGenerator<ListPage> {
+    yield await this.list(prefix, options);
   }
 
   async put(

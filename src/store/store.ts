@@ -77,6 +77,11 @@ export interface WatchBatch {
   readonly events: readonly WatchEvent[];
 }
 
+export interface ListPage {
+  readonly revision: number;
+  readonly kvs: readonly KeyValue[];
+}
+
 /** Codes of the OperationErrors a store throws. */
 export type StoreErrorCode =
   /** The store could not be asked or did not answer in time; a write may or may not have happened. retry: "backoff". */
@@ -107,7 +112,13 @@ export interface Store extends AsyncDisposable {
   list(
     prefix: string,
     options?: { readonly revision?: number; readonly limit?: number; readonly signal?: AbortSignal },
-  ): Promise<{ readonly revision: number; readonly kvs: readonly KeyValue[] }>;
+  ): Promise<ListPage>;
+
+  /**
+   * As list(), in parts, each as soon as it is there, so that a large prefix is worked on while the rest is under way. All
+   * are true of the same revision; STORE_COMPACTED when that went meanwhile: what was told of it is to be listed again.
+   */
+  listPages(prefix: string, options?: { readonly signal?: AbortSignal }): AsyncIterable<ListPage>;
 
   /** Writes unconditionally; answers the write's revision. Without `lease` a lease the key had is taken off. */
   put(

@@ -44,6 +44,10 @@ class BreakableStore implements Store {
     return this.inner.list(prefix, options);
   }
 
+  async *listPages(prefix: string, options?: { signal?: AbortSignal }) {
+    yield await this.list(prefix, options);
+  }
+
   get: Store["get"] = (key, options) => this.inner.get(key, options);
   put: Store["put"] = (key, value, options) => this.inner.put(key, value, options);
   delete: Store["delete"] = (key, options) => this.inner.delete(key, options);

@@ -38,6 +38,8 @@ export class WatchedPrefix {
   readonly #told = new Map<string, number>();
   /** Everything up to this revision has been told; 0 before the first listing. */
   #revision = 0;
+  /** What was told last is true of this revision; during a listing it may be newer than what was told before. */
+  #seenRevision = 0;
   #inSync = false;
 
   constructor(options: WatchedPrefixOptions) {
@@ -71,17 +73,21 @@ export class WatchedPrefix {
 
   async #list(signal: AbortSignal): Promise<void> {
     const { store, prefix, onInSync } = this.#options;
-    const { revision, kvs } = await store.list(prefix, { signal });
-    // A store that is behind what it said before was restored or replaced: equal revisions mean nothing then.
-    const comparable = revision >= this.#revision;
     const gone = new Set(this.#told.keys());
-    for (const kv of kvs) {
-      gone.delete(kv.key);
-      if (comparable && this.#told.get(kv.key) === kv.modRevision) continue;
-      this.#tell(kv.key, kv);
+    const before = this.#seenRevision;
+    let listed = 0;
+    for await (const { revision, kvs } of store.listPages(prefix, { signal })) {
+      this.#seenRevision = listed = revision;
+      // A store that is behind what it said before was restored or replaced: equal revisions mean nothing then.
+      const comparable = revision >= before;
+      for (const kv of kvs) {
+        gone.delete(kv.key);
+        if (comparable && this.#told.get(kv.key) === kv.modRevision) continue;
+        this.#tell(kv.key, kv);
+      }
     }
     for (const key of gone) this.#tell(key, undefined);
-    this.#revision = revision;
+    this.#revision = listed;
     this.#inSync = true;
     callBack(onInSync);
   }
@@ -93,7 +99,7 @@ export class WatchedPrefix {
         // A deletion of a key that was never told of is no news.
         if (type === "put" || this.#told.has(kv.key)) this.#tell(kv.key, type === "put" ? kv : undefined);
       }
-      this.#revision = batch.revision;
+      this.#revision = this.#seenRevision = batch.revision;
       this.#backoff.reset();
     }
     if (!signal.aborted) throw new OperationError("STORE_UNAVAILABLE", "the watch ended", { retry: "backoff" });

@@ -92,6 +92,25 @@ export function storeContract(name: string, open: () => Promise<ContractSubject>
       ]);
     });
 
+    test("a list in parts has what a list has, whatever is written while it is read", async () => {
+      const prefix = fresh();
+      const keys = Array.from({ length: 11_000 }, (_, at) => `${prefix}${String(at).padStart(5, "0")}`);
+      for (let at = 0; at < keys.length; at += 100) {
+        const success = keys.slice(at, at + 100).map((put) => ({ put, value: put }));
+        await store.transact({ compare: [], success });
+      }
+      const { revision, kvs } = await store.list(prefix);
+      const found: string[] = [];
+      for await (const page of store.listPages(prefix)) {
+        expect(page.revision).toBe(revision);
+        found.push(...page.kvs.map((kv) => kv.key));
+        await store.put(`${prefix}0-late`, ""); // before what is still to come
+        await store.delete(keys.at(-1) ?? "");
+      }
+      expect(found).toEqual(kvs.map((kv) => kv.key));
+      await store.transact({ compare: [], success: [{ deletePrefix: prefix }] });
+    });
+
     test("a deletion says whether the key was there; a key made again starts at version 1", async () => {
       const key = `${fresh()}k`;
       expect(await store.delete(key)).toBe(false);

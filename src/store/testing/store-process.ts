@@ -24,9 +24,9 @@ export class StoreProcess implements AsyncDisposable {
   readonly #files: CertificateFiles | undefined;
   #process: Bun.Subprocess | undefined;
 
-  static async startMargay(flags: readonly string[] = []): Promise<StoreProcess> {
+  static async startMargay(flags: readonly string[] = [], address = "127.0.0.1"): Promise<StoreProcess> {
     const directory = mkdtempSync(join(tmpdir(), "margay-store-"));
-    const endpoint = `http://127.0.0.1:${await freePort()}`;
+    const endpoint = `http://${address}:${await freePort()}`;
     const command = [process.execPath, mainFile, "store", `--listen=${endpoint}`, `--data-dir=${directory}`, ...flags];
     return StoreProcess.#started(new StoreProcess(endpoint, directory, command));
   }

@@ -91,6 +91,7 @@ function connectionTo(store: Store): Store {
   return {
     get: (...given) => store.get(...given),
     list: (...given) => store.list(...given),
+    listPages: (...given) => store.listPages(...given),
     put: (...given) => store.put(...given),
     delete: (...given) => store.delete(...given),
     transact: (...given) => store.transact(...given),
