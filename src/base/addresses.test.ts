@@ -81,6 +81,25 @@ test("text and bytes agree for every address", () => {
   );
 });
 
+test("four decimal numbers up to 255 without leading zeros are an IPv4 address, and no other text without a colon is", () => {
+  const number = /^(0|[1-9]\d{0,2})$/;
+  const nearly = fc.array(
+    fc.constantFrom("0", "1", "25", "255", "256", "00", "01", "1000", "", "a", " ", "+1", "1e1"),
+    {
+      minLength: 3,
+      maxLength: 5,
+    },
+  );
+  fc.assert(
+    fc.property(nearly, (parts) => {
+      const valid = parts.length === 4 && parts.every((part) => number.test(part) && Number(part) <= 255);
+      const text = parts.join(".");
+      expect(String(tryParseIpAddress(text))).toBe(valid ? text : "undefined");
+      expect(String(tryParseCidr(`${text}/32`))).toBe(valid ? `${text}/32` : "undefined");
+    }),
+  );
+});
+
 test("the CIDR around an address holds it at its index", () => {
   fc.assert(
     fc.property(anyAddress, fc.nat(), (address, seed) => {

@@ -5,6 +5,8 @@
 
 import { BadInput } from "./errors.ts";
 
+const [dot, digit0, digit9] = [46, 48, 57];
+
 declare const family4: unique symbol;
 declare const family6: unique symbol;
 declare const cidrBrand: unique symbol;
@@ -36,6 +38,8 @@ export function tryParseCidr(text: string): Cidr | undefined {
   if (!/^(0|[1-9]\d{0,2})$/.test(lengthText)) return undefined;
   const length = Number(lengthText);
   if (length > bits) return undefined;
+  // A dotted quad that is accepted is written canonically, and such a CIDR has no host bits.
+  if (length === 32 && bits === 32 && slash >= 0) return text as Cidr;
   return cidrOf(bytes, length);
 }
 
@@ -56,7 +60,9 @@ export function isIpv4(address: IpAddress): address is Ipv4 {
 }
 
 export function prefixLength(cidr: Cidr): number {
-  return Number(cidr.slice(cidr.indexOf("/") + 1));
+  let length = 0;
+  for (let at = cidr.lastIndexOf("/") + 1; at < cidr.length; at++) length = length * 10 + cidr.charCodeAt(at) - digit0;
+  return length;
 }
 
 /** The lowest address of the CIDR. */
@@ -131,15 +137,27 @@ function bytesOf(text: string): Uint8Array | undefined {
   return text.includes(":") ? bytesOf6(text) : bytesOf4(text);
 }
 
+/** Digit by digit: every address of the cluster comes through here when an agent starts. */
 function bytesOf4(text: string): Uint8Array | undefined {
-  const parts = text.split(".");
-  if (parts.length !== 4) return undefined;
   const bytes = new Uint8Array(4);
-  for (const [at, part] of parts.entries()) {
-    if (!/^(0|[1-9]\d{0,2})$/.test(part) || Number(part) > 255) return undefined;
-    bytes[at] = Number(part);
+  let part = 0;
+  let digits = 0;
+  let value = 0;
+  for (let at = 0; at <= text.length; at++) {
+    const code = at < text.length ? text.charCodeAt(at) : dot;
+    if (code === dot) {
+      if (digits === 0 || part === 4) return undefined;
+      bytes[part++] = value;
+      digits = value = 0;
+      continue;
+    }
+    // No more digits after a leading zero.
+    if (code < digit0 || code > digit9 || (digits > 0 && value === 0)) return undefined;
+    value = value * 10 + code - digit0;
+    digits++;
+    if (value > 255) return undefined;
   }
-  return bytes;
+  return part === 4 ? bytes : undefined;
 }
 
 function bytesOf6(text: string): Uint8Array | undefined {

@@ -127,8 +127,7 @@ export class LabelIndex<Item> {
   }
 
   #groupFor(source: LabelSource): Group<Item> {
-    const entries = Object.entries(source.labels).sort(([a], [b]) => (a < b ? -1 : 1));
-    const signature = JSON.stringify([entries, source.profiles]);
+    const signature = signatureOf(source);
     const known = this.#groups.get(signature);
     if (known !== undefined) return known;
     const group: Group<Item> = {
@@ -145,6 +144,7 @@ export class LabelIndex<Item> {
     this.#list(group);
     const effective = this.effectiveLabels(source);
     for (const id of this.#candidates(group)) {
+      if (group.matched.has(id)) continue;
       const candidate = this.#selectors.get(id);
       if (candidate !== undefined && matches(candidate.selector, effective)) this.#note(group, id, candidate, true);
     }
@@ -185,13 +185,14 @@ export class LabelIndex<Item> {
     );
   }
 
-  /** The selectors that the group's labels give a chance. */
-  *#candidates({ source }: Group<Item>): Iterable<string> {
-    yield* this.#broadSelectors;
+  /** The selectors that the group's labels give a chance; some of them twice. */
+  #candidates({ source }: Group<Item>): readonly string[] {
+    const found = [...this.#broadSelectors];
     for (const [label, value] of this.effectiveLabels(source).entries()) {
-      yield* this.#selectorsByLabel.under({ label, value });
-      yield* this.#selectorsByLabel.under({ label, value: undefined });
+      for (const id of this.#selectorsByLabel.under({ label, value })) found.push(id);
+      for (const id of this.#selectorsByLabel.under({ label, value: undefined })) found.push(id);
     }
+    return found;
   }
 
   /** Own labels and those of its profiles, as they are now. */
@@ -220,16 +221,31 @@ class EffectiveLabels implements Labels {
     return undefined;
   }
 
-  *entries(): Iterable<readonly [label: string, value: string]> {
+  /** An array, and no set of names while one profile has them all: it is made for every endpoint of the cluster. */
+  entries(): readonly (readonly [label: string, value: string])[] {
     const { labels, profiles } = this.#source;
-    yield* Object.entries(labels);
-    const seen = new Set<string>();
+    const found = Object.entries(labels);
+    const seen = profiles.length > 1 ? new Set<string>() : undefined;
     for (const profile of profiles) {
-      for (const [label, value] of Object.entries(this.#profileLabels.get(profile) ?? {})) {
-        if (Object.hasOwn(labels, label) || seen.has(label)) continue;
-        seen.add(label);
-        yield [label, value];
+      for (const entry of Object.entries(this.#profileLabels.get(profile) ?? {})) {
+        if (Object.hasOwn(labels, entry[0]) || seen?.has(entry[0])) continue;
+        seen?.add(entry[0]);
+        found.push(entry);
       }
     }
+    return found;
   }
+}
+
+/** Equal for equal labels and profiles, and for no others: each part is preceded by its length. */
+function signatureOf({ labels, profiles }: LabelSource): string {
+  let text = "";
+  for (const label of Object.keys(labels).sort()) text += part(label) + part(labels[label] ?? "");
+  text += "|";
+  for (const profile of profiles) text += part(profile);
+  return text;
+}
+
+function part(text: string): string {
+  return `${text.length}:${text}`;
 }

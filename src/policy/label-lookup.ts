@@ -39,8 +39,8 @@ export class LabelLookup<Entry extends object | string> {
   }
 
   /** What stands under this label with this value (undefined: under the bare label). */
-  *under({ label, value }: LabelRequirement): Iterable<Entry> {
-    yield* listed(this.#labels.get(label)?.byValue.get(value));
+  under({ label, value }: LabelRequirement): Iterable<Entry> {
+    return listed(this.#labels.get(label)?.byValue.get(value));
   }
 
   /** What stands under this label, whatever the value. */

@@ -45,8 +45,10 @@ export class CoveredNetworks {
     const lengths = this.#lengths[ipFamily(cidr)];
     const length = prefixLength(cidr);
     lengths.set(length, (lengths.get(length) ?? 0) + 1);
-    if (this.#coveredByOther(cidr)) return;
-    if (this.#narrowest(cidr) > length)
+    // Networks of one length never cover each other: the common case, single addresses only.
+    const oneLength = lengths.size === 1;
+    if (!oneLength && this.#coveredByOther(cidr)) return;
+    if (!oneLength && this.#narrowest(cidr) > length)
       for (const other of [...this.#visible]) if (coveredBy(other, cidr)) this.#hide(other);
     this.#show(cidr);
   }

@@ -8,7 +8,12 @@ import type { SetId } from "../../policy/enforcement.ts";
 import { addressSetName } from "./chain-names.ts";
 import type { TrackedSets } from "./tracked-sets.ts";
 
+/** In the kernel. */
+type SetNames = Readonly<Record<4 | 6, Readonly<Record<"addresses" | "networks", string>>>>;
+
 interface AddressSet {
+  /** Made once: a set may have as many members as the cluster has endpoints. */
+  readonly names: SetNames;
   readonly networks: CoveredNetworks;
   readonly members: Set<Cidr>;
   /** How many visible members are wider than one address. */
@@ -37,8 +42,9 @@ export class AddressSets {
       this.#onShapeChange(id);
     } else if (before === undefined) {
       const wider = { 4: 0, 6: 0 };
-      const networks = new CoveredNetworks((cidr, visible) => this.#memberChanged(id, wider, cidr, visible));
-      const set: AddressSet = { members: new Set(), wider, networks };
+      const names = namesOf(id);
+      const networks = new CoveredNetworks((cidr, visible) => this.#memberChanged(id, names, wider, cidr, visible));
+      const set: AddressSet = { names, members: new Set(), wider, networks };
       this.#sets.set(id, set);
       addMembers(set, members);
       this.#onShapeChange(id);
@@ -68,10 +74,10 @@ export class AddressSets {
     const set = this.#sets.get(id);
     if (set === undefined) return;
     for (const family of families) {
-      if (!this.#kernel.wants(addressSetName(id, family, "addresses"))) this.#enter(id, set, family, "addresses");
-      const networks = addressSetName(id, family, "networks");
+      const { addresses, networks } = set.names[family];
+      if (!this.#kernel.wants(addresses)) this.#enter(set, family, "addresses");
       if (!this.hasNetworks(id, family)) this.#kernel.unwantSet(networks);
-      else if (!this.#kernel.wants(networks)) this.#enter(id, set, family, "networks");
+      else if (!this.#kernel.wants(networks)) this.#enter(set, family, "networks");
     }
   }
 
@@ -80,17 +86,17 @@ export class AddressSets {
       for (const part of ["addresses", "networks"] as const) this.#kernel.unwantSet(addressSetName(id, family, part));
   }
 
-  #enter(id: SetId, set: AddressSet, family: 4 | 6, part: "addresses" | "networks"): void {
-    const name = addressSetName(id, family, part);
+  #enter(set: AddressSet, family: 4 | 6, part: "addresses" | "networks"): void {
+    const name = set.names[family][part];
     this.#kernel.wantSet({ name, kind: `${part}${family}` });
     for (const cidr of set.networks.visible) {
-      const element = elementOf(id, cidr);
+      const element = elementOf(set.names, cidr);
       if (element.set === name) this.#kernel.wantElement(name, element.key, { key: element.key });
     }
   }
 
-  #memberChanged(id: SetId, wider: Record<4 | 6, number>, cidr: Cidr, visible: boolean): void {
-    const { set, key, wide } = elementOf(id, cidr);
+  #memberChanged(id: SetId, names: SetNames, wider: Record<4 | 6, number>, cidr: Cidr, visible: boolean): void {
+    const { set, key, wide } = elementOf(names, cidr);
     if (wide) {
       const family = ipFamily(cidr);
       wider[family] += visible ? 1 : -1;
@@ -101,11 +107,19 @@ export class AddressSets {
   }
 }
 
+function namesOf(id: SetId): SetNames {
+  const ofFamily = (family: 4 | 6) => ({
+    addresses: addressSetName(id, family, "addresses"),
+    networks: addressSetName(id, family, "networks"),
+  });
+  return { 4: ofFamily(4), 6: ofFamily(6) };
+}
+
 /** Where a member is kept, and under which key. */
-function elementOf(id: SetId, cidr: Cidr): { set: string; key: string; wide: boolean } {
+function elementOf(names: SetNames, cidr: Cidr): { set: string; key: string; wide: boolean } {
   const family = ipFamily(cidr);
   const wide = prefixLength(cidr) < (family === 4 ? 32 : 128);
-  const set = addressSetName(id, family, wide ? "networks" : "addresses");
+  const set = names[family][wide ? "networks" : "addresses"];
   return { set, key: wide ? cidr : networkAddress(cidr), wide };
 }
 
