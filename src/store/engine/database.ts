@@ -122,15 +122,16 @@ export class EngineDatabase {
     );
   }
 
+  /** From what there is now, and what has come and gone since: a page of a long list is asked for at its first page's revision. */
   countAt(range: KeyRange, revision: number): number {
-    const where = whereKey("h.key", range);
-    const row = this.#values(
-      `SELECT count(*) FROM history h WHERE ${where.sql} AND h.version > 0 AND h.revision =
-         (SELECT max(n.revision) FROM history n WHERE n.key = h.key AND n.revision <= ?)`,
-      ...where.bindings,
+    const where = whereKey("key", range);
+    const [came] = this.#values(
+      `SELECT coalesce(sum(CASE WHEN version = 0 THEN -1 WHEN previous IS NULL THEN 1 ELSE 0 END), 0)
+         FROM history WHERE revision > ? AND ${where.sql}`,
       revision,
+      ...where.bindings,
     )[0] as [number];
-    return row[0];
+    return this.count(range) - came;
   }
 
   /** Versions below `range` written from revision `first` to `last`, each with the version it replaced. */
