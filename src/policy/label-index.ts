@@ -37,7 +37,10 @@ export class LabelIndex<Item> {
   readonly #groups = new Map<string, Group<Item>>();
   readonly #groupOfItem = new Map<string, Group<Item>>();
   readonly #groupsOfProfile = new Map<string, Set<Group<Item>>>();
+  /** Groups under the labels that selectors need; of all other labels there may be as many as endpoints. */
   readonly #groupsByLabel = new LabelLookup<Group<Item>>();
+  /** How many requirements of selectors name the label. */
+  readonly #neededLabels = new Map<string, number>();
   readonly #profileLabels = new Map<string, Readonly<Record<string, string>>>();
   readonly #selectors = new Map<string, IndexedSelector<Item>>();
   readonly #selectorsByLabel = new LabelLookup<string>();
@@ -88,7 +91,10 @@ export class LabelIndex<Item> {
     const requirements = requirementsOf(selector);
     this.#selectors.set(id, { selector, requirements, groups: new Set() });
     if (requirements === undefined) this.#broadSelectors.add(id);
-    for (const requirement of requirements ?? []) this.#selectorsByLabel.add(requirement, id);
+    for (const requirement of requirements ?? []) {
+      this.#selectorsByLabel.add(requirement, id);
+      this.#needLabel(requirement.label);
+    }
     for (const group of this.#groupsFor(requirements)) this.#reevaluate(group, id);
   }
 
@@ -98,7 +104,10 @@ export class LabelIndex<Item> {
     if (known === undefined) return;
     this.#selectors.delete(id);
     this.#broadSelectors.delete(id);
-    for (const requirement of known.requirements ?? []) this.#selectorsByLabel.remove(requirement, id);
+    for (const requirement of known.requirements ?? []) {
+      this.#selectorsByLabel.remove(requirement, id);
+      this.#unneedLabel(requirement.label);
+    }
     for (const group of known.groups) group.matched.delete(id);
   }
 
@@ -164,14 +173,40 @@ export class LabelIndex<Item> {
     }
   }
 
+  #needLabel(label: string): void {
+    const before = this.#neededLabels.get(label) ?? 0;
+    this.#neededLabels.set(label, before + 1);
+    if (before > 0) return;
+    for (const group of this.#groups.values()) {
+      const value = this.effectiveLabels(group.source).get(label);
+      if (value !== undefined) this.#groupsByLabel.add({ label, value }, group);
+    }
+  }
+
+  #unneedLabel(label: string): void {
+    const left = (this.#neededLabels.get(label) ?? 1) - 1;
+    if (left > 0) {
+      this.#neededLabels.set(label, left);
+      return;
+    }
+    this.#neededLabels.delete(label);
+    this.#groupsByLabel.removeLabel(label);
+  }
+
   #list(group: Group<Item>): void {
-    for (const [label, value] of this.effectiveLabels(group.source).entries())
-      this.#groupsByLabel.add({ label, value }, group);
+    for (const requirement of this.#neededOf(group)) this.#groupsByLabel.add(requirement, group);
   }
 
   #unlist(group: Group<Item>): void {
-    for (const [label, value] of this.effectiveLabels(group.source).entries())
-      this.#groupsByLabel.remove({ label, value }, group);
+    for (const requirement of this.#neededOf(group)) this.#groupsByLabel.remove(requirement, group);
+  }
+
+  /** Its labels that are needed. */
+  #neededOf({ source }: Group<Item>): readonly LabelRequirement[] {
+    if (this.#neededLabels.size === 0) return [];
+    return this.effectiveLabels(source)
+      .entries()
+      .flatMap(([label, value]) => (this.#neededLabels.has(label) ? [{ label, value }] : []));
   }
 
   #groupsFor(requirements: readonly LabelRequirement[] | undefined): Iterable<Group<Item>> {
@@ -188,7 +223,9 @@ export class LabelIndex<Item> {
   /** The selectors that the group's labels give a chance; some of them twice. */
   #candidates({ source }: Group<Item>): readonly string[] {
     const found = [...this.#broadSelectors];
+    if (this.#neededLabels.size === 0) return found;
     for (const [label, value] of this.effectiveLabels(source).entries()) {
+      if (!this.#neededLabels.has(label)) continue;
       for (const id of this.#selectorsByLabel.under({ label, value })) found.push(id);
       for (const id of this.#selectorsByLabel.under({ label, value: undefined })) found.push(id);
     }

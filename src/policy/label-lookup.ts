@@ -38,6 +38,10 @@ export class LabelLookup<Entry extends object | string> {
     if (entries.byValue.size === 0) this.#labels.delete(label);
   }
 
+  removeLabel(label: string): void {
+    this.#labels.delete(label);
+  }
+
   /** What stands under this label with this value (undefined: under the bare label). */
   under({ label, value }: LabelRequirement): Iterable<Entry> {
     return listed(this.#labels.get(label)?.byValue.get(value));
