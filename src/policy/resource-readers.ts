@@ -22,11 +22,8 @@ import {
 } from "../model/policy-resource.ts";
 import { absentOr, check, decode } from "../model/resource.ts";
 import type { Selector } from "../model/selector/selector.ts";
-<<<<<<< HEAD
 import { gatewayAddressesOf, siblingAddressesOf } from "../model/sibling-addresses.ts";
-=======
 import { isUsualEndpoint } from "../model/usual-endpoint.ts";
->>>>>>> 035e03a (policy: an agent's start reads endpoints in half the time)
 import {
   forcedLabels,
   namespaceLabel,

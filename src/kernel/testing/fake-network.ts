@@ -51,6 +51,8 @@ export class FakeNetwork implements HostNetwork {
   readonly #settings = new Map<string, string>();
   readonly #iptables: string[] = [];
   readonly #faults = new Map<FaultyCall, Fault>();
+  /** Each reads the addresses of all interfaces of a real one. */
+  addressLookups = 0;
   #table: FakeTable | undefined;
   #changes: Change[] = [];
   #nextIndex = 2;
@@ -87,6 +89,7 @@ export class FakeNetwork implements HostNetwork {
   }
 
   linkWithAddress(address: IpAddress): Link | undefined {
+    this.addressLookups++;
     return this.#attempt("linkWithAddress", () => this.#links.get(this.#addresses.get(address) ?? ""));
   }
 

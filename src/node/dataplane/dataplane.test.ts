@@ -59,6 +59,19 @@ test("51: the kernel's state is a function of what is true now, whatever was sai
   );
 });
 
+test("a veth does not make it read all addresses again; a new place of the host's own address does", async () => {
+  const network = newNetwork();
+  const dataplane = await open(network);
+  for (const name of ["cali3", "cali4", "cali5"]) {
+    await dataplane.createVeth({ hostName: name, containerName: `temp${name}` });
+    network.setAddress(parseIpAddress(`fe80::${name.at(-1)}`), name);
+  }
+  expect(network.addressLookups).toBe(1);
+  network.setAddress(host.address, "lo");
+  for (const name of ["cali6", "cali7"]) await dataplane.createVeth({ hostName: name, containerName: `temp${name}` });
+  expect(network.addressLookups).toBe(2);
+});
+
 test("a restarted process goes on from what it finds, before and after the store has told everything", async () => {
   await fc.assert(
     fc.asyncProperty(

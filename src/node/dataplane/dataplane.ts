@@ -151,7 +151,7 @@ export class Dataplane implements EnforcementSink, PortSetSink, HostSink, AsyncD
     this.#routes.settings(settings);
     if (before.interfacePrefixes.join() === settings.interfacePrefixes.join()) return;
     for (const name of this.#interfaces.endpoints.setPrefixes(settings.interfacePrefixes)) this.#enforce(name);
-    this.#hostInterfaces.changed();
+    this.#hostInterfaces.prefixesChanged();
     this.#stale.links = true;
   }
 

@@ -48,9 +48,9 @@ export function digest(change: Change, { interfaces, routes, hostInterfaces, ban
       break;
     case "address":
     case "address-gone":
-      interfaces.addressesChanged();
-      hostInterfaces.changed();
-      routes.addressesChanged();
+      interfaces.addressChanged(change.address);
+      hostInterfaces.addressChanged(change.address);
+      routes.addressChanged(change.address);
       // No gateway of ours is reached by a link-local address, and every container's veth has one.
       if (change.kind === "address-gone" && !cidrContains(linkLocal6, change.address)) stale.routes = true;
       break;

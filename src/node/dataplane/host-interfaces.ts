@@ -3,6 +3,7 @@
  * carries one of its expected addresses. Of several for one interface the smallest name wins. Interfaces of workloads are
  * none of a host endpoint's.
  */
+import type { IpAddress } from "../../base/addresses.ts";
 import type { HostNetwork } from "../../kernel/host-network.ts";
 import type { HostEndpointEnforcement } from "../../policy/enforcement.ts";
 
@@ -29,9 +30,15 @@ export class HostInterfaces {
     this.#changed = true;
   }
 
-  /** Addresses came or went, or other interfaces are workloads' now. */
-  changed(): void {
+  /** Other interfaces are workloads' now. */
+  prefixesChanged(): void {
     this.#changed ||= this.#endpoints.size > 0;
+  }
+
+  /** It came or went. */
+  addressChanged(address: IpAddress): void {
+    for (const { interfaceName, expectedIps } of this.#endpoints.values())
+      if (interfaceName === undefined && expectedIps.includes(address)) this.#changed = true;
   }
 
   problemOf(key: string): string | undefined {

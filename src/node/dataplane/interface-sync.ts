@@ -33,6 +33,7 @@ export class InterfaceSync {
   /** Index of the interface when it was given its settings: a new one under the name needs them anew. */
   readonly #configured = new Map<string, number>();
   readonly #toConfigure = new Set<InterfaceName>();
+  /** Of the interface with the host's address; "": none has it; undefined: to be looked up. */
   #uplinkName: string | undefined;
 
   constructor(options: { network: HostNetwork; plan: RoutePlan; prefixes: readonly string[]; hostAddress: IpAddress }) {
@@ -83,8 +84,9 @@ export class InterfaceSync {
     return lost;
   }
 
-  addressesChanged(): void {
-    this.#uplinkName = undefined;
+  /** Only its own matters: every container's interface gets an address, and looking up means reading them all. */
+  addressChanged(address: IpAddress): void {
+    if (address === this.#hostAddress) this.#uplinkName = undefined;
   }
 
   /** Finds interfaces whose settings somebody has undone. @returns how many. */
@@ -156,8 +158,8 @@ export class InterfaceSync {
 
   /** A container's packets leave the host as they are, so its interface has what the uplink has. */
   #uplinkMtu(): number | undefined {
-    this.#uplinkName ??= this.#network.linkWithAddress(this.#hostAddress)?.name;
-    return this.#uplinkName === undefined ? undefined : this.endpoints.link(this.#uplinkName)?.mtu;
+    this.#uplinkName ??= this.#network.linkWithAddress(this.#hostAddress)?.name ?? "";
+    return this.endpoints.link(this.#uplinkName)?.mtu;
   }
 
   #down(name: string, index: number): boolean {

@@ -32,9 +32,10 @@ export class RouteSource {
     this.#stale = true;
   }
 
-  addressesChanged(): void {
+  /** It came or went. */
+  addressChanged(address: IpAddress): void {
     const { ipv4, ipv6 } = this.#wanted;
-    this.#stale ||= ipv4 !== undefined || ipv6 !== undefined;
+    this.#stale ||= address === ipv4 || address === ipv6;
   }
 
   /** Before routes are written. */

@@ -73,8 +73,8 @@ export class RouteSync {
     this.#foreign.removesAll = removeExternalRoutes;
   }
 
-  addressesChanged(): void {
-    this.#source.addressesChanged();
+  addressChanged(address: IpAddress): void {
+    this.#source.addressChanged(address);
   }
 
   /** Somebody else made it. */
