@@ -29,6 +29,8 @@ test("a count that belongs to no address is taken away after the grace period, s
     };
     {
       await using _upkeep = AddressUpkeep.start({ agent, store, graceMs: 1_000, clock, log: silentLog });
+      expect((await status()).waiting).toEqual([]);
+      await clock.advance(1_000);
       await until(async () => (await status()).waiting.length === 1);
       expect(await store.get(handleKey("left"))).toBeDefined();
       await until(async () => {

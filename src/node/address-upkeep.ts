@@ -84,7 +84,11 @@ export class AddressUpkeep implements AsyncDisposable {
       lastError: loop.lastError === undefined ? null : describeError(loop.lastError),
     }));
     const upkeep = new AddressUpkeep();
-    upkeep.#scope.run("address upkeep", (signal) => loop.run(signal));
+    upkeep.#scope.run("address upkeep", async (signal) => {
+      // A large plan is as much to read as all endpoints: not while the host is brought up to date. Aborted: loop.run ends, too.
+      await clock.sleep(graceMs, signal).catch(() => {});
+      await loop.run(signal);
+    });
     return upkeep;
   }
 
