@@ -6,17 +6,20 @@
  * Every endpoint has a label of its own besides shared ones: the worst case for an index by label.
  */
 
-import { hostCidr, parseIpAddress } from "../src/base/addresses.ts";
 import type { EnforcementSink } from "../src/policy/enforcement.ts";
 import { PolicyCalculator } from "../src/policy/policy-calculator.ts";
+import { ClusterDocuments, type KeyAndValue } from "./cluster-documents.ts";
 import { judge, printMachine, printSpread } from "./figures.ts";
 
 const endpointCount = 250_000;
 const localCount = 200;
 const policyCount = 10_000;
 const rounds = 300;
-const prefix = "/calico/resources/v3/projectcalico.org/";
-const apiVersion = "projectcalico.org/v3";
+const cluster = new ClusterDocuments({
+  endpoints: endpointCount,
+  hosts: endpointCount / localCount,
+  policies: policyCount,
+});
 
 class CountingSink implements EnforcementSink {
   calls = 0;
@@ -46,66 +49,8 @@ class CountingSink implements EnforcementSink {
   localBlocks(): void {}
 }
 
-const onHost = endpointCount / localCount;
-
-function endpoint(at: number, app = Math.floor(at / 25) % policyCount): readonly [key: string, value: string] {
-  const node = `host-${at % onHost}`;
-  const name = `${node.replaceAll("-", "--")}-libnetwork-libnetwork-e${at}`;
-  const labels = {
-    app: `app-${app}`,
-    tier: at % 3 === 0 ? "web" : "db",
-    name: `endpoint-${at}`,
-    "projectcalico.org/namespace": "libnetwork",
-    "projectcalico.org/orchestrator": "libnetwork",
-  };
-  const address = `10.${at >> 16}.${(at >> 8) & 255}.${at & 255}`;
-  const spec = {
-    orchestrator: "libnetwork",
-    workload: "libnetwork",
-    node,
-    endpoint: `e${at}`,
-    ipNetworks: [hostCidr(parseIpAddress(address))],
-    profiles: ["my-calico-net"],
-    interfaceName: `cali${at}`,
-  };
-  const metadata = { name, namespace: "libnetwork", labels };
-  const value = JSON.stringify({ kind: "WorkloadEndpoint", apiVersion, metadata, spec });
-  return [`${prefix}workloadendpoints/libnetwork/${name}`, value];
-}
-
-function policy(at: number, order = at): readonly [key: string, value: string] {
-  const name = `policy-${at}`;
-  const from = `app == 'app-${(at + 1) % policyCount}' && tier == 'web'`;
-  const spec = {
-    order,
-    selector: `app == 'app-${at}'`,
-    types: ["Ingress"],
-    ingress: [
-      { action: "Allow", protocol: "TCP", source: { selector: from }, destination: { ports: [80 + (order % 8)] } },
-    ],
-  };
-  return [
-    `${prefix}globalnetworkpolicies/${name}`,
-    JSON.stringify({ kind: "GlobalNetworkPolicy", apiVersion, metadata: { name }, spec }),
-  ];
-}
-
-function profile(): readonly [key: string, value: string] {
-  const metadata = { name: "my-calico-net" };
-  const spec = {
-    ingress: [{ action: "Allow", source: { selector: "has(my-calico-net)" } }],
-    egress: [{ action: "Allow" }],
-    labelsToApply: { "my-calico-net": "" },
-  };
-  return [`${prefix}profiles/my-calico-net`, JSON.stringify({ kind: "Profile", apiVersion, metadata, spec })];
-}
-
 printMachine();
-const documents = [
-  profile(),
-  ...range(policyCount).map((at) => policy(at)),
-  ...range(endpointCount).map((at) => endpoint(at)),
-];
+const documents = [...cluster.all()];
 Bun.gc(true);
 const heapBefore = process.memoryUsage().rss;
 const sink = new CountingSink();
@@ -131,16 +76,21 @@ console.log(`told: ${sink.lists.size} rule lists, ${sink.members} members of set
 
 const remote = range(rounds)
   .map((round) => 1 + round * 7)
-  .filter((at) => at % onHost !== 0);
+  .filter((at) => at % cluster.size.hosts !== 0);
+const local = cluster.localTo(0);
 const figures = [
-  one("an endpoint of another host changes its labels", remote, (at, round) => endpoint(at, round % policyCount)),
-  one("an endpoint of another host goes and comes back", remote, (at, round) =>
-    round % 2 === 0 ? [endpoint(at)[0], undefined] : endpoint(remote[round - 1] ?? at),
+  one("an endpoint of another host changes its labels", remote, (at, round) =>
+    cluster.endpoint(at, round % policyCount),
   ),
-  one("a local endpoint changes its labels", range(rounds), (at, round) => endpoint((at % localCount) * onHost, round)),
-  one("a policy of nobody here changes", range(rounds), (at, round) => policy(at * 7 + 1, round)),
+  one("an endpoint of another host goes and comes back", remote, (at, round) =>
+    round % 2 === 0 ? [cluster.endpoint(at)[0], undefined] : cluster.endpoint(remote[round - 1] ?? at),
+  ),
+  one("a local endpoint changes its labels", range(rounds), (at, round) =>
+    cluster.endpoint(local[at % localCount] ?? 0, round),
+  ),
+  one("a policy of nobody here changes", range(rounds), (at, round) => cluster.policy(at * 7 + 1, { order: round })),
   one("a policy of a local endpoint changes", range(rounds), (at, round) =>
-    policy(((at % localCount) * onHost) / 25, round),
+    cluster.policy(cluster.appOf(local[at % localCount] ?? 0), { order: round }),
   ),
 ];
 judge("start, seconds", totalMs / 1000, { goal: "<= 10", met: totalMs <= 10_000, budgetMet: totalMs <= 60_000 });
@@ -153,7 +103,7 @@ judge("one change, slowest middle in ms", Math.max(...figures), {
 function one(
   what: string,
   over: readonly number[],
-  change: (at: number, round: number) => readonly [string, string | undefined],
+  change: (at: number, round: number) => KeyAndValue | readonly [key: string, value: undefined],
 ): number {
   const samples = over.map((at, round) => {
     const [key, value] = change(at, round);
