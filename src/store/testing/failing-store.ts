@@ -34,6 +34,10 @@ export function dyingStore(inner: Store, write: number, when: "before" | "after"
   const store: Store = {
     get: (key, options) => reading(() => inner.get(key, options)),
     list: (prefix, options) => reading(() => inner.list(prefix, options)),
+    listPages: (prefix, options) => {
+      alive();
+      return inner.listPages(prefix, options);
+    },
     put: (key, value, options) => writing(() => inner.put(key, value, options)),
     delete: (key, options) => writing(() => inner.delete(key, options)),
     transact: (transaction, options) => writing(() => inner.transact(transaction, options)),
