@@ -219,6 +219,7 @@ export class Enforcement {
   async #keepAsItIs(signal: AbortSignal): Promise<never> {
     // Before the first picture the data plane would take everything in the kernel for left over.
     if (this.#begun) await this.#options.dataplane.apply(signal);
+    else await this.#options.dataplane.closeUnlessStanding();
     throw new OperationError(
       "DATASTORE_LOCKED",
       "the datastore is locked (datastoreReady is false); nothing is changed",
