@@ -23,7 +23,7 @@ test("node status says that the node works and whose blocks it has routes to", a
   expect(said).toMatch(/\nDatastore: in-sync, revision \d+, /);
   expect(said).toContain("\nAll components are ready.\n");
   expect(said).toMatch(
-    /\nRoutes made by the node itself, without BGP: 1 to containers of this host, 1 blocks of this host, 1 blocks of other hosts\n {2}[\d.]+\/26 via [\d.]+\n/,
+    /\nRoutes made by the node itself, without BGP: \d+ to interfaces of this host, 1 blocks of this host, 1 blocks of other hosts\n {2}[\d.]+\/26 via [\d.]+\n/,
   );
 });
 

@@ -131,7 +131,7 @@ export class GrpcChannel {
       };
       const timer = this.#clock.timer(timeoutMs, () => {
         finish();
-        const error = unavailable(`${method.name} on ${this.endpoint}: no answer within ${timeoutMs} ms`);
+        const error = unavailable(`${method.name} on ${this.endpoint}: no answer within ${Math.round(timeoutMs)} ms`);
         reject(error);
         this.close(error);
       });

@@ -108,7 +108,7 @@ function routeLines(): readonly string[] {
     target.kind === "gateway" ? `  ${destination} via ${target.gateway}` : "",
   );
   return [
-    `Routes made by the node itself, without BGP: ${of("link").length} to containers of this host, ` +
+    `Routes made by the node itself, without BGP: ${of("link").length} to interfaces of this host, ` +
       `${of("blackhole").length} blocks of this host, ${others.length} blocks of other hosts`,
     ...others,
   ];
