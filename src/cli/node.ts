@@ -21,7 +21,8 @@ import { readDriverSettings } from "../plugins/docker/driver-settings.ts";
 import { DOCKER_HOST_DEFAULT, DockerEngine } from "../plugins/docker/engine/docker-engine.ts";
 import { parseEngineHost } from "../plugins/docker/engine/engine-connection.ts";
 import { PoolMemory } from "../plugins/docker/pool-memory.ts";
-import { resolveConnection } from "../store/connection-settings.ts";
+import { WorkloadAttachment } from "../plugins/workloads/workload-attachment.ts";
+import { resolveConnection, resolveEndpoints } from "../store/connection-settings.ts";
 import { connectEtcd } from "../store/etcd-client.ts";
 
 const help = `margay node: addresses, routes and firewall policy for the containers of this host
@@ -111,6 +112,7 @@ async function serve(settings: Settings, io: RoleIo): Promise<void> {
     onPoolsChange: (all) => pools.update(all),
   });
   await using _upkeep = AddressUpkeep.start({ agent, store, graceMs: settings.graceMs, clock, log });
+  WorkloadAttachment.serve({ agent, store, clock, log }, agent.api);
   await using plugin =
     docker === undefined
       ? undefined

@@ -42,6 +42,7 @@ const iflaMtu = 4;
 const iflaLinkinfo = 18;
 const iflaNetNsPid = 19;
 const iflaIfalias = 20;
+const iflaNetNsFd = 28;
 const iflaInfoKind = 1;
 const iflaInfoData = 2;
 const vethInfoPeer = 1;
@@ -116,6 +117,8 @@ export interface LinkChange {
   readonly alias?: string;
   /** Moves the interface into the network namespace of this process. */
   readonly intoProcess?: number;
+  /** Moves the interface into the network namespace of this descriptor. */
+  readonly intoNamespace?: number;
 }
 
 /** @throws ENODEV when there is no such link. */
@@ -128,6 +131,15 @@ export function setLink(socket: NetlinkSocket, name: string, change: LinkChange)
     if (change.mac !== undefined) writer.attribute(iflaAddress, macBytes(change.mac));
     if (change.alias !== undefined) writer.attribute(iflaIfalias, Buffer.from(change.alias));
     if (change.intoProcess !== undefined) writer.attributeU32(iflaNetNsPid, change.intoProcess);
+    if (change.intoNamespace !== undefined) writer.attributeU32(iflaNetNsFd, change.intoNamespace);
+  });
+}
+
+/** Only while it is down. @throws EEXIST when the name is taken */
+export function renameLink(socket: NetlinkSocket, index: number, name: InterfaceName): void {
+  socket.request(`rename link ${index} to ${name}`, newLink, 0, (writer) => {
+    ifinfo(writer, index, 0, 0);
+    writer.attributeText(iflaIfname, name);
   });
 }
 

@@ -19,6 +19,11 @@ export class NetworkNamespace implements Disposable {
     return new NetworkNamespace(path);
   }
 
+  /** For a message to the kernel that names this namespace; not to be kept. */
+  get descriptor(): number {
+    return this.#descriptor;
+  }
+
   /** Runs a synchronous function inside; the thread is back outside when this returns or throws. */
   run<T>(work: () => T): T {
     using _inside = this.enter();

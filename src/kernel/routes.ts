@@ -19,7 +19,8 @@ import type { NetlinkSocket } from "./netlink/socket.ts";
 
 export type RouteTarget =
   | { readonly kind: "link"; readonly interfaceIndex: number }
-  | { readonly kind: "gateway"; readonly gateway: IpAddress }
+  /** A link-local gateway needs its interface; reading routes does not tell it. */
+  | { readonly kind: "gateway"; readonly gateway: IpAddress; readonly interfaceIndex?: number }
   | { readonly kind: "blackhole" };
 
 export interface Route {
@@ -105,6 +106,8 @@ export function putRoute(socket: NetlinkSocket, route: Route, protocol: number):
   socket.request(`add route ${route.destination}`, newRoute, flag.create | flag.replace, (writer) => {
     rtmsg(writer, { family, prefix: prefixLength(route.destination), protocol, scope, type });
     key(writer, route);
+    if (route.target.kind === "gateway" && route.target.interfaceIndex !== undefined)
+      writer.attributeU32(rtaOif, route.target.interfaceIndex);
     if (route.target.kind === "link") writer.attributeU32(rtaOif, route.target.interfaceIndex);
     if (route.target.kind === "gateway") writer.attribute(rtaGateway, addressBytes(route.target.gateway));
     if (route.source !== undefined) writer.attribute(rtaPreferredSource, addressBytes(route.source));

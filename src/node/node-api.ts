@@ -4,11 +4,14 @@
  */
 import { chmodSync, mkdirSync, rmSync } from "node:fs";
 import { dirname } from "node:path";
-import { BadInput, describeError } from "../base/errors.ts";
+import { BadInput, describeError, OperationError } from "../base/errors.ts";
 
 export type StatusSection = () => object;
-/** Answers a JSON document with one; BadInput is the asker's fault. */
-export type QuestionHandler = (body: unknown) => object;
+/**
+ * Answers a JSON document with one. BadInput is the asker's fault (400); an OperationError is what stands in the way, and
+ * is answered with its code (409). The signal aborts when the asker has gone.
+ */
+export type QuestionHandler = (body: unknown, signal: AbortSignal) => object | Promise<object>;
 
 const bodyBytesMax = 64 * 1024;
 
@@ -69,9 +72,14 @@ async function answered(question: QuestionHandler, request: Request): Promise<Re
     return Response.json({ message: "the body is no JSON document" }, { status: 400 });
   }
   try {
-    return Response.json(question(body));
+    return Response.json(await question(body, request.signal));
   } catch (error) {
-    if (!(error instanceof BadInput)) throw error;
-    return Response.json({ message: describeError(error) }, { status: 400 });
+    if (error instanceof BadInput) return Response.json({ message: describeError(error) }, { status: 400 });
+    if (!(error instanceof OperationError)) throw error;
+    const { code, remedy } = error;
+    return Response.json(
+      { code, message: describeError(error), ...(remedy === undefined ? {} : { remedy }) },
+      { status: 409 },
+    );
   }
 }
