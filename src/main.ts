@@ -6,6 +6,7 @@
 import { basename } from "node:path";
 import { describeError } from "./base/errors.ts";
 import type { Role, RoleIo } from "./base/role.ts";
+import { version } from "./base/version.ts";
 
 interface RoleEntry {
   readonly summary: string;
@@ -33,6 +34,10 @@ const roles: Readonly<Record<string, RoleEntry>> = {
     summary: "why a connection passes or not, and whether the kernel agrees",
     load: () => import("./cli/explain.ts"),
   },
+  supervise: {
+    summary: "keeps a service of this host running (calicoctl node and master start it)",
+    load: () => import("./cli/supervise.ts"),
+  },
   start: {
     summary: "brings up a demo cluster and walks through the main job (npm start)",
     load: () => import("./cli/start.ts"),
@@ -48,8 +53,6 @@ const notBuiltYet: Readonly<Record<string, string>> = {
   install: "the installer",
   dcos: "the DC/OS package",
 };
-
-const version = "0.1.0";
 
 export async function main(calledAs: string, words: readonly string[], io: RoleIo): Promise<number> {
   const own = basename(calledAs).replace(/\.(ts|js|exe)$/, "");
