@@ -22,7 +22,7 @@ import { DOCKER_HOST_DEFAULT, DockerEngine } from "../plugins/docker/engine/dock
 import { parseEngineHost } from "../plugins/docker/engine/engine-connection.ts";
 import { PoolMemory } from "../plugins/docker/pool-memory.ts";
 import { WorkloadAttachment } from "../plugins/workloads/workload-attachment.ts";
-import { resolveConnection, resolveEndpoints } from "../store/connection-settings.ts";
+import { resolveConnection } from "../store/connection-settings.ts";
 import { connectEtcd } from "../store/etcd-client.ts";
 
 const help = `margay node: addresses, routes and firewall policy for the containers of this host

@@ -3,6 +3,7 @@
 import type { Clock } from "../../base/clock.ts";
 import type { RoleIo } from "../../base/role.ts";
 import type { Store } from "../../store/store.ts";
+import type { ThisHost } from "./this-host.ts";
 
 export interface CalicoctlContext {
   readonly io: RoleIo;
@@ -11,18 +12,31 @@ export interface CalicoctlContext {
   readonly commands: CommandTable;
   /** Opens the store on first use; commands that need none never ask for it. */
   store(): Promise<Store>;
+  /** Where the store is, for what does not ask it through `store`. @throws BadInput */
+  storePlace(): Promise<StorePlace>;
+  /** From now on the command itself ends when the user interrupts it. */
+  handlesInterrupt(): void;
+  readonly host: ThisHost;
+}
+
+export interface StorePlace {
+  readonly endpoints: readonly string[];
+  /** "flag": --store or --etcd of this command; "settings": environment or file, which other programs of this host find too. */
+  readonly from: "flag" | "settings" | "nobody";
 }
 
 /** Answers the exit code. */
 export type Command = (context: CalicoctlContext, args: readonly string[]) => Promise<number>;
 
 /** Which releases a command is from: that decides the stream and the exit code of its failures. */
-export type CommandFamily = "classic" | "modern";
+export type CommandFamily = "seed" | "classic" | "modern";
 
 export interface CommandEntry {
   readonly family: CommandFamily;
   /** Tells on standard error when the cluster is of another release (calicoctl.md 4.2). */
   readonly comparesVersions?: boolean;
+  /** Several families have the word: whether these arguments are of this one. Absent: all are that nobody else takes. */
+  readonly takes?: (args: readonly string[], given: { readonly etcd: boolean }) => boolean;
   /** Code and help are loaded when the command is called: `calicoctl version` does not pay for the others. */
   readonly load: () => Promise<{ readonly run: Command; readonly help: string }>;
 }
@@ -40,13 +54,15 @@ export class UsageError extends Error {
   }
 }
 
-/** One message and exit code 1: classic commands print it on standard output, modern ones on standard error. */
+/** One message and an exit code: classic commands print it on standard output, modern ones on standard error. */
 export class CommandFailure extends Error {
   readonly stream: "stdout" | "stderr";
+  readonly exitCode: number;
 
-  constructor(stream: "stdout" | "stderr", message: string) {
+  constructor(stream: "stdout" | "stderr", message: string, exitCode = 1) {
     super(message);
     this.stream = stream;
+    this.exitCode = exitCode;
   }
 }
 

@@ -1,13 +1,63 @@
-/** Flags of all commands, and what they may say. Light: every command loads it. */
+/** Flags of all commands, wherever they stand among the words, and what they may say. Light: every command loads it. */
 
 import { CommandFailure } from "./command.ts";
 
 export interface GlobalFlags {
   readonly store: string | undefined;
+  /** The option of the first releases that says where the store is. */
+  readonly etcd: string | undefined;
   readonly config: string | undefined;
   readonly logLevel: string | undefined;
   readonly requestTimeout: string | undefined;
   readonly allowVersionMismatch: boolean;
+  /** -c or -l was written: only the modern commands have them. */
+  readonly short: boolean;
+}
+
+type ValueFlag = "store" | "etcd" | "config" | "logLevel" | "requestTimeout" | "ignored";
+
+const flagsWithValue: Readonly<Record<string, ValueFlag>> = {
+  "--store": "store",
+  "--etcd": "etcd",
+  "-c": "config",
+  "--config": "config",
+  "-l": "logLevel",
+  "--log-level": "logLevel",
+  "--request-timeout": "requestTimeout",
+  "--context": "ignored",
+};
+
+/** Without flags in the answer: what is wrong with them. */
+export function readGlobalFlags(argv: readonly string[]): {
+  flags: GlobalFlags | undefined;
+  words: readonly string[];
+} {
+  const values: Partial<Record<ValueFlag, string>> = {};
+  const words: string[] = [];
+  let [short, allowVersionMismatch] = [false, false];
+  for (let at = 0; at < argv.length; at++) {
+    const word = argv[at] ?? "";
+    if (word === "--") {
+      words.push(...argv.slice(at));
+      break;
+    }
+    const [flag = "", ...rest] = word.split("=");
+    const meaning = Object.hasOwn(flagsWithValue, flag) ? flagsWithValue[flag] : undefined;
+    if (word === "--allow-version-mismatch") {
+      allowVersionMismatch = true;
+      continue;
+    }
+    if (meaning === undefined) {
+      words.push(word);
+      continue;
+    }
+    const value = rest.length > 0 ? rest.join("=") : argv[++at];
+    if (value === undefined) return { flags: undefined, words: [`calicoctl: ${flag} needs a value`] };
+    short ||= !flag.startsWith("--");
+    values[meaning] = value;
+  }
+  const { store, etcd, config, logLevel, requestTimeout } = values;
+  return { flags: { store, etcd, config, logLevel, requestTimeout, allowVersionMismatch, short }, words };
 }
 
 /** How long a command waits for a store that does not answer. */

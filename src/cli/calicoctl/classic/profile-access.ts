@@ -4,18 +4,16 @@ import { BadInput, describeError } from "../../../base/errors.ts";
 import { kindPrefix, profileKey } from "../../../model/keys.ts";
 import { classicNameAnnotation, normalizedName } from "../../../model/normalized-name.ts";
 import { decodeProfile, type Profile } from "../../../model/profile.ts";
-import { encode } from "../../../model/resource.ts";
 import { decodeWorkloadEndpoint, type WorkloadEndpoint } from "../../../model/workload-endpoint.ts";
 import type { Store } from "../../../store/store.ts";
 import { CommandFailure, paragraph } from "../command.ts";
+import { changeResource, listResources } from "./stored-resource.ts";
 
 export interface StoredProfile {
   readonly key: string;
   readonly modRevision: number;
   readonly profile: Profile;
 }
-
-const attemptsMax = 5;
 
 /** @throws CommandFailure */
 export function checkProfileName(name: string): string {
@@ -34,8 +32,12 @@ export async function findProfile(store: Store, name: string): Promise<StoredPro
 /** @throws CommandFailure `Profile X not found.` */
 export async function getProfile(store: Store, name: string): Promise<StoredProfile> {
   const found = await findProfile(store, name);
-  if (found === undefined) throw new CommandFailure("stdout", `Profile ${name} not found.\n`);
+  if (found === undefined) throw noSuchProfile(name);
   return found;
+}
+
+function noSuchProfile(name: string): CommandFailure {
+  return new CommandFailure("stdout", `Profile ${name} not found.\n`);
 }
 
 /** `change` answers the new profile, or undefined to leave it as it is. */
@@ -44,17 +46,14 @@ export async function changeProfile(
   name: string,
   change: (profile: Profile) => Profile | undefined,
 ): Promise<void> {
-  for (let attempt = 0; attempt < attemptsMax; attempt++) {
-    const { key, modRevision, profile } = await getProfile(store, name);
-    const changed = change(profile);
-    if (changed === undefined) return;
-    const { succeeded } = await store.transact({
-      compare: [{ key, modRevision }],
-      success: [{ put: key, value: encode(changed) }],
-    });
-    if (succeeded) return;
-  }
-  throw new CommandFailure("stdout", `Profile ${name} was changed by others at the same time; please retry.\n`);
+  await changeResource<Profile>(
+    store,
+    { key: profileKey(normalizedName(name)), decode: (text) => readProfile(text, name) },
+    (stored) => {
+      if (stored === undefined) throw noSuchProfile(name);
+      return change(stored) ?? stored;
+    },
+  );
 }
 
 /** Under the names users gave them, sorted. */
@@ -70,16 +69,8 @@ export async function listProfileNames(store: Store): Promise<readonly { name: s
 
 /** The endpoints that name the profile; those that cannot be read are nobody's members. */
 export async function membersOf(store: Store, stored: string): Promise<readonly WorkloadEndpoint[]> {
-  const { kvs } = await store.list(kindPrefix("WorkloadEndpoint"));
-  return kvs.flatMap(({ value }) => {
-    try {
-      const endpoint = decodeWorkloadEndpoint(value);
-      return (endpoint.spec.profiles ?? []).includes(stored) ? [endpoint] : [];
-    } catch (error) {
-      if (error instanceof BadInput) return [];
-      throw error;
-    }
-  });
+  const endpoints = await listResources(store, "WorkloadEndpoint", decodeWorkloadEndpoint);
+  return endpoints.flatMap(({ resource }) => ((resource.spec.profiles ?? []).includes(stored) ? [resource] : []));
 }
 
 function readProfile(text: string, name: string): Profile {

@@ -6,7 +6,7 @@ export const profileUsage = `Usage:
   calicoctl profile remove <PROFILE> [--no-check]
   calicoctl profile <PROFILE> tag show
   calicoctl profile <PROFILE> tag (add|remove) <TAG>
-  calicoctl profile <PROFILE> rule show
+  calicoctl profile <PROFILE> rule (show|json|update)
   calicoctl profile <PROFILE> rule add (inbound|outbound) [--at=<POSITION>]
     (allow|deny) [(tcp|udp) [from [ports <PORTS>] [tag <TAG>] [cidr <CIDR>]] [to ...]
                  | (icmp|icmpv6) [type <TYPE> [code <CODE>]] [from [tag <TAG>] [cidr <CIDR>]] [to ...]
@@ -23,5 +23,12 @@ Options:
   --at=<POSITION>   position as "rule show" numbers it; without it a rule is appended
 
 A network made with "docker network create --driver calico" is the profile of its name.
-PORTS are like 80,443,8000:8080. A tag is a label with an empty value in v3's terms.
+PORTS are like 80,443,8000:8080. A tag is a label with an empty value in v3's terms. "rule json" prints the rules as JSON,
+"rule update" reads them from the standard input.
+
+Examples:
+  calicoctl profile add web
+  calicoctl profile web rule add inbound allow tcp from tag db to ports 5432
+  calicoctl profile web rule remove inbound --at=1
+  calicoctl profile web rule json | calicoctl profile other rule update
 `;

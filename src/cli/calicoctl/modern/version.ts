@@ -31,6 +31,7 @@ export async function version(context: CalicoctlContext, args: readonly string[]
   if (positionals.length > 0) throw new UsageError(versionUsage);
   const { io, store, clock } = context;
   const everyMs = values.poll === undefined ? undefined : pollTime(values.poll);
+  if (everyMs !== undefined) context.handlesInterrupt();
   if (io.env.CALICOCTL_CLASSIC === "1") {
     io.stdout(`${classicVersion}\n`);
     return 0;

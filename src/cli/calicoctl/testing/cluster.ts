@@ -1,11 +1,12 @@
 /** calicoctl as a user types it, on a store of its own: what it said, its exit code, and what is stored afterwards. */
 
-import { TestClock } from "../../../base/clock.ts";
+import { systemClock, TestClock } from "../../../base/clock.ts";
 import type { RoleIo } from "../../../base/role.ts";
 import { resourcesPrefix } from "../../../model/keys.ts";
 import { openSqliteStore } from "../../../store/sqlite-store.ts";
 import type { Store } from "../../../store/store.ts";
 import { runCalicoctl } from "../../calicoctl.ts";
+import { thisHost } from "../this-host.ts";
 
 export interface Said {
   readonly code: number;
@@ -18,7 +19,13 @@ export interface CallOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** Calls of the store that are to do something else in this command. */
   readonly connection?: Partial<Store>;
+  readonly isRoot?: boolean;
+  /** Of the user who interrupts the command. */
+  readonly signal?: AbortSignal;
 }
+
+/** No node and no Docker of the machine that the tests run on. */
+const nobody = { MARGAY_RUN_DIR: "/nonexistent/margay", DOCKER_HOST: "unix:///nonexistent/docker.sock" };
 
 export interface CalicoctlCluster extends AsyncDisposable {
   readonly store: Store;
@@ -54,10 +61,10 @@ export async function calicoctlCluster(): Promise<CalicoctlCluster> {
   };
 }
 
-/** One command; time goes on while it runs, so that its waits end. */
+/** One command; time goes on while it runs, so that its waits end. Programs of the host are waited for in real time. */
 export async function call(
   line: string | readonly string[],
-  { stdin = "", env = {} }: CallOptions,
+  { stdin = "", env = {}, isRoot = false, signal = new AbortController().signal }: CallOptions,
   clock: TestClock,
   openStore: (endpoints: readonly string[]) => Promise<Store>,
 ): Promise<Said> {
@@ -70,12 +77,16 @@ export async function call(
       written.stderr += text;
     },
     stdin: async () => stdin,
-    env,
-    signal: new AbortController().signal,
+    env: { ...nobody, ...env },
+    signal,
   };
   const words = typeof line === "string" ? line.split(" ").filter((word) => word !== "") : line;
   const ended = { yet: false };
-  const done = runCalicoctl(["--config=/dev/null", ...words], io, { clock, openStore }).finally(() => {
+  const done = runCalicoctl(["--config=/dev/null", ...words], io, {
+    clock,
+    openStore,
+    host: { ...thisHost(io.env, systemClock), isRoot },
+  }).finally(() => {
     ended.yet = true;
   });
   done.catch(() => undefined);

@@ -1,0 +1,157 @@
+/**
+ * `calicoctl node [options]`: starts the node of this host, as a service of its own or as a container (calicoctl.md 3.8).
+ * The store is asked first, so that a node that could not do anything is not started.
+ */
+
+import { type IpAddress, ipFamily, tryParseIpAddress } from "../../../base/addresses.ts";
+import { describeError, OperationError } from "../../../base/errors.ts";
+import { clusterInformationKey } from "../../../model/keys.ts";
+import { serviceReady, startService } from "../../services/local-services.ts";
+import { servicePlaces } from "../../services/service-record.ts";
+import { type CalicoctlContext, CommandFailure } from "../command.ts";
+import { checkAsNumber } from "./bgp-peers.ts";
+import { checkNotStartedElsewhere, nodeState } from "./node-state.ts";
+import { requireRoot } from "./root.ts";
+import type { Typed } from "./usage-forms.ts";
+
+const readyWithinMs = 60_000;
+
+export interface NodeWishes {
+  readonly ip: IpAddress | undefined;
+  readonly ip6: IpAddress | undefined;
+  readonly asNumber: number | undefined;
+  readonly logDir: string | undefined;
+  readonly image: string | undefined;
+  readonly pull: boolean;
+  readonly libnetwork: boolean;
+  readonly backend: string;
+}
+
+export async function startNode(context: CalicoctlContext, typed: Typed): Promise<number> {
+  const { io } = context;
+  const wishes = readWishes(context, typed);
+  const detach = typed.option("--detach") !== "false";
+  requireRoot(context);
+  const store = await context.store();
+  // Fails when the store is away, with the words for it.
+  await store.get(clusterInformationKey);
+  if (typed.option("--runtime") === "none") return 0;
+  await checkNotStartedElsewhere(context);
+  // From here on there is something to stop.
+  context.handlesInterrupt();
+  if (wishes.image === undefined) await startAsService(context, wishes);
+  else {
+    const { startAsContainer } = await import("./node-container.ts");
+    await startAsContainer(context, wishes, wishes.image);
+  }
+  if (!io.signal.aborted) {
+    io.stdout("Calico node started successfully\n");
+    if (detach) return 0;
+  }
+  return await stopWhenInterrupted(context);
+}
+
+async function stopWhenInterrupted(context: CalicoctlContext): Promise<number> {
+  const { io } = context;
+  await new Promise<void>((resolve) => {
+    if (io.signal.aborted) resolve();
+    io.signal.addEventListener("abort", () => resolve(), { once: true });
+  });
+  const terminated = String(io.signal.reason).includes("SIGTERM");
+  io.stdout(terminated ? "Got SIGTERM\n" : "Stopping Calico node...\n");
+  const { stopWhatRuns } = await import("./node-stop.ts");
+  await stopWhatRuns(context);
+  return terminated ? 0 : 130;
+}
+
+/** @throws CommandFailure */
+function readWishes({ io }: CalicoctlContext, typed: Typed): NodeWishes {
+  const fail = (problem: string) => new CommandFailure("stdout", `${problem}\n`);
+  const address = (option: "--ip" | "--ip6", family: 4 | 6) => {
+    const text = typed.option(option);
+    if (text === undefined || text === "") return undefined;
+    const parsed = tryParseIpAddress(text);
+    if (parsed === undefined || ipFamily(parsed) !== family) {
+      throw fail(`Invalid IPv${family} address specified with ${option} argument.`);
+    }
+    return parsed;
+  };
+  const [ip, ip6] = [address("--ip", 4), address("--ip6", 6)];
+  const asText = typed.option("--as");
+  const asNumber = asText === undefined || asText === "" ? undefined : checkAsNumber(asText);
+  const detach = typed.option("--detach") ?? "true";
+  if (detach !== "true" && detach !== "false") throw fail("Valid values for --detach are 'true' and 'false'");
+  const libnetwork = typed.has("--libnetwork");
+  if (libnetwork && detach === "false") {
+    throw fail("The only valid value for --detach is 'true' when using libnetwork");
+  }
+  const runtime = typed.option("--runtime") ?? "docker";
+  if (!["docker", "rkt", "none"].includes(runtime)) throw fail("Runtime must be 'docker', 'rkt' or 'none'.");
+  if (runtime === "rkt")
+    throw fail("rkt is no longer made; without --runtime the node runs as a service of this host.");
+  if (io.env.CALICO_NETWORKING !== undefined) {
+    io.stderr("WARNING: CALICO_NETWORKING will be deprecated: use '--backend' instead\n");
+  }
+  const backend = typed.option("--backend") ?? (io.env.CALICO_NETWORKING === "false" ? "none" : "bird");
+  if (!["bird", "gobgp", "none"].includes(backend)) throw fail(`Invalid backend specified: '${backend}'`);
+  return {
+    ip,
+    ip6,
+    asNumber,
+    logDir: typed.option("--log-dir"),
+    image: typed.option("--node-image"),
+    pull: !typed.has("--no-pull"),
+    libnetwork,
+    backend,
+  };
+}
+
+async function startAsService(context: CalicoctlContext, wishes: NodeWishes): Promise<void> {
+  const { io } = context;
+  await runNodeService(context, wishes, {
+    onCommand: (words) => io.stdout(`Running the node with the following command:\n\nmargay ${words.join(" ")}\n\n`),
+    onStarted: (id) => {
+      io.stdout(`Calico node is running with id: ${id}\n`);
+      if (wishes.libnetwork) io.stdout("Calico node running with libnetwork plugin enabled\n");
+      io.stdout("Waiting for successful startup\n");
+    },
+  });
+}
+
+/** Resolves when the node is ready. @throws CommandFailure when it ends or does not get ready in time */
+export async function runNodeService(
+  context: CalicoctlContext,
+  { ip, ip6, asNumber, logDir }: Pick<NodeWishes, "ip" | "ip6" | "asNumber" | "logDir">,
+  told: { readonly onCommand?: (words: readonly string[]) => void; readonly onStarted?: (id: string) => void },
+): Promise<string> {
+  const { io, clock, host } = context;
+  const places = { ...servicePlaces(io.env), ...(logDir === undefined ? {} : { logDir }) };
+  const words = [
+    "node",
+    `--name=${host.name}`,
+    ...(ip === undefined ? [] : [`--ip=${ip}`]),
+    ...(ip6 === undefined ? [] : [`--ip6=${ip6}`]),
+    ...(await storeWords(context)),
+    `--run-dir=${places.runDir}`,
+  ];
+  told.onCommand?.(words);
+  const { CALICO_NETWORKING: _former, ...inherited } = io.env;
+  const env = { ...inherited, ...(asNumber === undefined ? {} : { AS: String(asNumber) }) };
+  const service = { name: "node", words, places, env, clock } as const;
+  try {
+    const { id } = await startService(service);
+    told.onStarted?.(id);
+    const ready = async () => io.signal.aborted || (await nodeState(context)).kind === "ready";
+    await serviceReady(service, readyWithinMs, ready);
+    return id;
+  } catch (error) {
+    if (!(error instanceof OperationError)) throw error;
+    throw new CommandFailure("stdout", `${describeError(error)}\n${error.remedy ?? ""}\n`);
+  }
+}
+
+/** What this host's settings say the node finds by itself, and more than a list of addresses: users, certificates. */
+async function storeWords({ storePlace }: CalicoctlContext): Promise<readonly string[]> {
+  const { endpoints, from } = await storePlace();
+  return from === "settings" ? [] : [`--store=${endpoints.join(",")}`];
+}
