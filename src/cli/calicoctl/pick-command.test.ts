@@ -61,8 +61,6 @@ const mistyped: readonly [line: string, nearest: string | undefined][] = [
   ["stauts", "status"],
   ["conainer add x 1.1.1.1", "container"],
   ["addgrup web", "addgroup"],
-  ["ipam shwo", "ipam show"],
-  ["ipam", "ipam release|info|show|check|configure|split"],
   ["xyzzy", undefined],
   ["constructor", undefined],
   ["toString", undefined],

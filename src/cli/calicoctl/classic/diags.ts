@@ -9,7 +9,7 @@ import { join, resolve } from "node:path";
 import { describeError, OperationError } from "../../../base/errors.ts";
 import { servicePlaces } from "../../services/service-record.ts";
 import { type CalicoctlContext, type Command, CommandFailure } from "../command.ts";
-import { withoutSecrets } from "./secrets.ts";
+import { withoutSecrets } from "../secrets.ts";
 import { commandOfForms, type Typed } from "./usage-forms.ts";
 
 const diagsUsage = `Usage:
@@ -23,7 +23,7 @@ Options:
   --log-dir=<LOG_DIR>   where logs are, besides Margay's own [default: /var/log/calico]
   --output=<FILE>       where the archive goes [default: a new folder below /tmp]
 
-Passwords, tokens and keys are replaced by *** in what is collected from the datastore. As root it holds more. The
+Passwords, tokens and keys are replaced by [secret] in what is collected from the datastore. As root it holds more. The
 archive is for its owner only, and stays on this host.
 
 Examples:
@@ -127,7 +127,7 @@ async function dump({ io, store }: CalicoctlContext): Promise<string> {
     const opened = await store();
     const trees = [await opened.list("/calico/"), await opened.list("/margay/")];
     const kvs = trees.flatMap((tree) => tree.kvs);
-    const lines = kvs.map(({ key, value }) => `FILE, ${key}, ${withoutSecrets(key, value)}\n`);
+    const lines = kvs.map(({ key, value }) => `FILE, ${key}, ${withoutSecrets(value)}\n`);
     return `dir?, key, value\n${lines.join("")}`;
   } catch (error) {
     if (!(error instanceof OperationError || error instanceof CommandFailure)) throw error;

@@ -1,11 +1,12 @@
 /** `calicoctl status` of the classic releases: whether the node of this host runs, and its BGP sessions (calicoctl.md 3.9). */
 
+import type { Clock } from "../../../base/clock.ts";
 import { OperationError } from "../../../base/errors.ts";
 import { version } from "../../../base/version.ts";
 import { nodeKey } from "../../../model/keys.ts";
 import { decodeNode, type Node } from "../../../model/node.ts";
-import { askBird } from "../bird-protocols.ts";
 import { type CalicoctlContext, type Command, CommandFailure } from "../command.ts";
+import { askBird, birdSocket, sessionsIn } from "../modern/bird-status.ts";
 import { defaultAsNumber } from "./classic-store.ts";
 import { withoutPrefix } from "./node-show.ts";
 import { nodeInContainer, nodeService, nodeState } from "./node-state.ts";
@@ -89,7 +90,7 @@ async function readNode(context: CalicoctlContext): Promise<OwnNode> {
 }
 
 async function showFamily(
-  { io }: CalicoctlContext,
+  { io, clock }: CalicoctlContext,
   family: 4 | 6,
   node: Node | undefined,
   inherited: string,
@@ -103,21 +104,21 @@ async function showFamily(
   }
   const asNumber = bgp?.asNumber === undefined ? `${inherited} (inherited)` : String(bgp.asNumber);
   io.stdout(node === undefined ? "IP: unknown    AS Number: unknown\n" : `IP: ${address}    AS Number: ${asNumber}\n`);
-  const answer = await askBird(family);
-  switch (answer.kind) {
-    case "absent":
-      io.stdout("No BGP daemon runs here: routes to the containers of other hosts are set directly.\n");
-      return;
-    case "unreachable":
-      io.stdout("Couldn't connect to bird.\n");
-      return;
-    case "unreadable":
-      io.stdout(answer.text);
-      return;
-    case "sessions": {
-      const rows = answer.sessions.map(({ peer, kind, state, since, info }) => [peer, kind, state, since, info]);
-      io.stdout(prettyTable(["Peer address", "Peer type", "State", "Since", "Info"], rows));
-      return;
-    }
+  io.stdout(await sessionsText(family, clock));
+}
+
+async function sessionsText(family: 4 | 6, clock: Clock): Promise<string> {
+  const socket = birdSocket(family);
+  if (socket === undefined)
+    return "No BGP daemon runs here: routes to the containers of other hosts are set directly.\n";
+  let answer: string;
+  try {
+    answer = await askBird(socket, clock);
+  } catch {
+    return "Couldn't connect to bird.\n";
   }
+  const sessions = sessionsIn(answer);
+  // What cannot be read is shown as it is.
+  if (sessions === undefined) return answer;
+  return prettyTable(["Peer address", "Peer type", "State", "Since", "Info"], sessions);
 }

@@ -22,12 +22,18 @@ export const birdFamilies: readonly BirdFamily[] = [
 ];
 
 /** Undefined: there is no such BIRD. */
-export async function birdSection({ family, sockets }: BirdFamily, clock: Clock): Promise<string | undefined> {
-  const socket = sockets.find((path) => existsSync(path));
+export function birdSocket(wanted: 4 | 6): string | undefined {
+  const sockets = birdFamilies.find(({ family }) => family === wanted)?.sockets ?? [];
+  return sockets.find((path) => existsSync(path));
+}
+
+/** Undefined: there is no such BIRD. */
+export async function birdSection({ family }: BirdFamily, clock: Clock): Promise<string | undefined> {
+  const socket = birdSocket(family);
   if (socket === undefined) return undefined;
   let answer: string;
   try {
-    answer = await ask(socket, clock);
+    answer = await askBird(socket, clock);
   } catch (error) {
     const why = error instanceof Error ? error.message : String(error);
     return `Error querying BIRD: unable to connect to BIRDv${family} socket: ${why}`;
@@ -41,7 +47,8 @@ export async function birdSection({ family, sockets }: BirdFamily, clock: Clock)
   return `\nIPv${family} BGP status\n${table}`;
 }
 
-function ask(path: string, clock: Clock): Promise<string> {
+/** Its answer to `show protocols`. @throws when nobody listens, or nobody answers in time */
+export function askBird(path: string, clock: Clock): Promise<string> {
   return new Promise((resolve, reject) => {
     let answer = "";
     const socket = connect(path);

@@ -2,11 +2,11 @@
 
 import { version } from "../../../base/version.ts";
 import { runningService, servicePlaces } from "../../services/service-record.ts";
-import { askBird } from "../bird-protocols.ts";
 import { nodeInContainer, nodeState } from "../classic/node-state.ts";
 import { duration } from "../classic/status.ts";
 import { commandOfForms } from "../classic/usage-forms.ts";
 import type { CalicoctlContext, Command } from "../command.ts";
+import { askBird, birdSocket } from "../modern/bird-status.ts";
 import { masterKey } from "./master.ts";
 
 const seedStatusUsage = `Usage:
@@ -31,10 +31,18 @@ async function showSeedStatus(context: CalicoctlContext): Promise<number> {
   const state = await nodeState(context);
   if (state.kind === "away") io.stdout("Skipping felix version information as Calico node isn't running\n");
   else io.stdout(`margay node ${version}${state.kind === "waiting" ? `, not ready: ${state.because}` : ""}\n`);
-  const bird = await askBird(4);
-  if (bird.kind === "sessions" || bird.kind === "unreadable") io.stdout(bird.text);
-  else io.stdout("Couldn't collect BGP Peer information\n");
+  io.stdout(await birdText(context));
   return 0;
+}
+
+async function birdText({ clock }: CalicoctlContext): Promise<string> {
+  const socket = birdSocket(4);
+  try {
+    if (socket !== undefined) return await askBird(socket, clock);
+  } catch {
+    // said below
+  }
+  return "Couldn't collect BGP Peer information\n";
 }
 
 async function serviceLines({ io, clock }: CalicoctlContext): Promise<readonly string[]> {
