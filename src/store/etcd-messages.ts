@@ -104,8 +104,7 @@ export function watchEventsOf(events: readonly Event[]): WatchEvent[] {
   for (const event of events) {
     if (event.kv === undefined) continue;
     const type = event.type === Event_EventType.DELETE ? "delete" : "put";
-    const kv = keyValueOf(event.kv);
-    converted.push(event.prevKv === undefined ? { type, kv } : { type, kv, previous: keyValueOf(event.prevKv) });
+    converted.push({ type, kv: keyValueOf(event.kv) });
   }
   return converted;
 }

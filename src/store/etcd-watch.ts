@@ -108,7 +108,6 @@ export class EtcdWatch {
           value: {
             ...keysBelow(prefix),
             startRevision: BigInt(this.#nextRevision),
-            prevKv: true,
             progressNotify: true,
           },
         },
@@ -241,8 +240,6 @@ export class EtcdWatch {
 
 function charactersOf(batch: WatchBatch): number {
   let characters = 0;
-  for (const { kv, previous } of batch.events) {
-    characters += 100 + 2 * kv.key.length + kv.value.length + (previous?.value.length ?? 0);
-  }
+  for (const { kv } of batch.events) characters += 100 + 2 * kv.key.length + kv.value.length;
   return characters;
 }

@@ -48,7 +48,10 @@ describe("a store in a file, opened again", () => {
       expect(await store.put("b", "1")).toBe(revision + 1);
       await using watch = follow(store, "", revision);
       await watch.until((events) => events.length === 2);
-      expect(watch.events.map((event) => event.previous?.value)).toEqual(["1", undefined]);
+      expect(watch.events.map(({ kv }) => [kv.key, kv.value])).toEqual([
+        ["a", "2"],
+        ["b", "1"],
+      ]);
     });
   });
 

@@ -182,10 +182,7 @@ function outcomeOf(result: EngineResult): OperationOutcome {
 }
 
 function watchEventOf(event: EngineEvent): WatchEvent {
-  const kv = keyValueOf(event.row);
-  return event.previous === undefined
-    ? { type: event.type, kv }
-    : { type: event.type, kv, previous: keyValueOf(event.previous) };
+  return { type: event.type, kv: keyValueOf(event.row) };
 }
 
 function keyValueOf(row: Row): KeyValue {

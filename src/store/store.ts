@@ -66,8 +66,6 @@ export interface WatchEvent {
   readonly type: "put" | "delete";
   /** The key after the change; of a deletion the key and the deleting revision with an empty value and version 0. */
   readonly kv: KeyValue;
-  /** The key before the change, if it existed and has not been compacted away. */
-  readonly previous?: KeyValue;
 }
 
 /** Changes delivered together. `revision`: everything up to and including it has now been delivered. */
