@@ -7,16 +7,10 @@
  */
 import { OperationError } from "../base/errors.ts";
 import { kindPrefix } from "../model/keys.ts";
-import type { Kind } from "../model/kinds.ts";
 import { type PolicyMigration, type PolicyMove, planPolicyMigration } from "../model/policy-names.ts";
+import { tieredKinds } from "../model/policy-resource.ts";
 import type { Operation, Store } from "../store/store.ts";
 
-const policyKinds: readonly Kind[] = [
-  "GlobalNetworkPolicy",
-  "NetworkPolicy",
-  "StagedGlobalNetworkPolicy",
-  "StagedNetworkPolicy",
-];
 const attemptsMax = 20;
 
 export interface PolicyMigrationResult {
@@ -42,8 +36,8 @@ export async function migratePolicyNames(store: Store, signal: AbortSignal): Pro
   });
 }
 
-async function storedPolicies(store: Store, signal: AbortSignal) {
-  const lists = await Promise.all(policyKinds.map((kind) => store.list(kindPrefix(kind), { signal })));
+export async function storedPolicies(store: Store, signal: AbortSignal) {
+  const lists = await Promise.all(tieredKinds.map((kind) => store.list(kindPrefix(kind), { signal })));
   return lists.flatMap(({ kvs }) => kvs);
 }
 

@@ -1,9 +1,7 @@
 /** `calicoctl datastore migrate-policy-names`: policies of older releases get the names under which today's look for them. */
 
-import { kindPrefix } from "../../../model/keys.ts";
-import { planPolicyMigration } from "../../../model/policy-names.ts";
-import { tieredKinds } from "../../../model/policy-resource.ts";
-import type { Operation } from "../../../store/store.ts";
+import { type PolicyMigration, planPolicyMigration } from "../../../model/policy-names.ts";
+import { migratePolicyNames as renamePolicies, storedPolicies } from "../../../node/policy-migration.ts";
 import { type CalicoctlContext, UsageError } from "../command.ts";
 import { readWords } from "./words.ts";
 
@@ -27,30 +25,18 @@ export async function migratePolicyNames({ io, store }: CalicoctlContext, args: 
   const { values, positionals } = readWords(args, flags, migratePolicyNamesUsage);
   if (positionals.length > 0) throw new UsageError(migratePolicyNamesUsage);
   const opened = await store();
-  const stored = (await Promise.all(tieredKinds.map((kind) => opened.list(kindPrefix(kind))))).flatMap(
-    ({ kvs }) => kvs,
-  );
-  const { moves, left } = planPolicyMigration(stored);
-  let migrated = 0;
-  const changed: string[] = [];
-  for (const { from, to, create, fromRevision } of moves) {
-    if (values["dry-run"]) {
-      io.stdout(`${from} -> ${to}\n`);
-      continue;
-    }
-    const puts: readonly Operation[] = create === undefined ? [] : [{ put: to, value: create }];
-    const { succeeded } = await opened.transact({
-      compare: [
-        { key: from, modRevision: fromRevision },
-        ...(create === undefined ? [] : [{ key: to, modRevision: 0 }]),
-      ],
-      success: [...puts, { delete: from }],
-    });
-    if (succeeded) migrated++;
-    else changed.push(from);
+  if (values["dry-run"]) {
+    const { moves, left } = planPolicyMigration(await storedPolicies(opened, io.signal));
+    for (const { from, to } of moves) io.stdout(`${from} -> ${to}\n`);
+    sayLeft(left, io);
+    return 0;
   }
+  const { renamed, left } = await renamePolicies(opened, io.signal);
+  sayLeft(left, io);
+  io.stdout(`Policy name migration complete, migrated ${renamed.length} policies.\n`);
+  return 0;
+}
+
+function sayLeft(left: PolicyMigration["left"], io: CalicoctlContext["io"]): void {
   for (const { key, reason } of left) io.stderr(`left as it is: ${key}: ${reason}\n`);
-  for (const key of changed) io.stderr(`changed by somebody else meanwhile: ${key}: run this again\n`);
-  if (!values["dry-run"]) io.stdout(`Policy name migration complete, migrated ${migrated} policies.\n`);
-  return changed.length === 0 ? 0 : 1;
 }
