@@ -5,7 +5,8 @@
  * trip, never an address. What would be refused is read afresh first (change-queue.ts).
  * - Pools, reservations, configuration, this host's Node and affinities: all of them, so that absence is known too.
  * - Blocks that name this host: others are asked for.
- * - Handles: those written here. Of others absence is guessed: nearly every handle is new when it is first written.
+ * - Handles: those written here, as they were then. Of others absence is guessed: nearly every handle is new when it is first
+ *   written.
  */
 
 import { affinitiesPrefix, blocksPrefix, handlesPrefix, ipamConfigKey, nodeKey } from "../model/keys.ts";
@@ -45,10 +46,9 @@ export class KnownDocuments {
   /** From the watch; it may come after what was written here later. */
   seen(key: string, kv: KeyValue | undefined): void {
     const documents = this.#documentsOf(key);
-    if (documents === undefined) return;
+    if (documents === undefined || documents === this.#handles) return;
     const known = documents.get(key);
     if (kv !== undefined && known !== undefined && known.modRevision > kv.modRevision) return;
-    if (documents === this.#handles && known === undefined) return;
     if (kv === undefined || (documents === this.#blocks && !kv.value.includes(this.#ownerText))) documents.delete(key);
     else documents.set(key, kv);
   }

@@ -10,7 +10,7 @@ import type { Clock } from "../base/clock.ts";
 import { describeError, isAbort, OperationError } from "../base/errors.ts";
 import type { Log } from "../base/log.ts";
 import { Reconciler } from "../base/reconciler.ts";
-import { kindPrefix } from "../model/keys.ts";
+import { handlesPrefix, kindPrefix } from "../model/keys.ts";
 import type { KeyValue, Store } from "../store/store.ts";
 import { WatchedPrefix } from "../store/watched-prefix.ts";
 import type { HealthBoard } from "./health-board.ts";
@@ -80,6 +80,8 @@ export class Enforcement {
     this.#watched = new WatchedPrefix({
       store,
       prefix: "/calico/",
+      // As many as addresses, and of no use here.
+      except: handlesPrefix,
       clock,
       log,
       onChange: (key, value, known) => this.#onChange(key, value, known),

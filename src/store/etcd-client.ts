@@ -11,10 +11,24 @@ import { OperationError } from "../base/errors.ts";
 import { closedError, EtcdConnection, type EtcdConnectionOptions } from "./etcd-connection.ts";
 import { EtcdError } from "./etcd-error.ts";
 import { bytesOf, keysBelow, keyValueOf, outcomeOf, singleKey, txnRequest } from "./etcd-messages.ts";
-import { KV, Lease, type RangeResponse, type ResponseHeader } from "./etcd-protocol/etcd_pb.ts";
+import {
+  type KeyValue as KeyValueMessage,
+  KV,
+  Lease,
+  type RangeResponse,
+  type ResponseHeader,
+} from "./etcd-protocol/etcd_pb.ts";
 import type { GrpcChannel, Method } from "./etcd-protocol/grpc-channel.ts";
 import { EtcdWatch } from "./etcd-watch.ts";
-import type { KeyValue, ListPage, Store, Transaction, TransactionOutcome, WatchBatch } from "./store.ts";
+import type {
+  KeyValue,
+  ListPage,
+  ListPagesOptions,
+  Store,
+  Transaction,
+  TransactionOutcome,
+  WatchBatch,
+} from "./store.ts";
 
 export interface EtcdClientOptions extends EtcdConnectionOptions {
   /** Deadline of each call. */
@@ -36,6 +50,14 @@ interface CallOptions {
   readonly signal?: AbortSignal | undefined;
   /** Reading changes nothing, so it may be repeated. */
   readonly reads?: boolean;
+}
+
+interface PagesWish {
+  /** Revision and number of keys asked for; 0: the newest, all. */
+  readonly asked: number;
+  readonly limit: number;
+  readonly except: string | undefined;
+  readonly signal: AbortSignal | undefined;
 }
 
 class EtcdClient implements Store {
@@ -69,7 +91,12 @@ class EtcdClient implements Store {
       try {
         const kvs: KeyValue[] = [];
         let revision = asked;
-        for await (const page of this.#pages(prefix, asked, options.limit ?? 0, options.signal)) {
+        for await (const page of this.#pages(prefix, {
+          asked,
+          limit: options.limit ?? 0,
+          except: undefined,
+          signal: options.signal,
+        })) {
           revision = page.revision;
           for (const kv of page.kvs) kvs.push(kv);
         }
@@ -82,17 +109,12 @@ class EtcdClient implements Store {
     }
   }
 
-  listPages(prefix: string, options: { readonly signal?: AbortSignal } = {}): AsyncIterable<ListPage> {
-    return this.#pages(prefix, 0, 0, options.signal);
+  listPages(prefix: string, { except, signal }: ListPagesOptions = {}): AsyncIterable<ListPage> {
+    return this.#pages(prefix, { asked: 0, limit: 0, except, signal });
   }
 
   /** The next page is asked for before the one that is there is handed out. */
-  async *#pages(
-    prefix: string,
-    asked: number,
-    limit: number,
-    signal: AbortSignal | undefined,
-  ): AsyncGenerator<ListPage> {
+  async *#pages(prefix: string, { asked, limit, except, signal }: PagesWish): AsyncGenerator<ListPage> {
     const { key: first, rangeEnd } = keysBelow(prefix);
     const fetchPage = (key: Uint8Array, revision: number, left: number) => {
       const request = { key, rangeEnd, limit: BigInt(left), revision: BigInt(revision) };
@@ -109,9 +131,9 @@ class EtcdClient implements Store {
       had += page.kvs.length;
       const last = page.kvs.at(-1);
       const done = !page.more || last === undefined || (limit > 0 && had >= limit);
-      // From the smallest key after the last one.
-      next = done ? undefined : fetchPage(Buffer.concat([last.key, new Uint8Array([0])]), revision, pageKeys(had));
-      yield { revision, kvs: page.kvs.map(keyValueOf) };
+      next = done ? undefined : fetchPage(keyAfter(last, except), revision, pageKeys(had));
+      const kvs = page.kvs.map(keyValueOf);
+      yield { revision, kvs: except === undefined ? kvs : kvs.filter(({ key }) => !key.startsWith(except)) };
     }
   }
 
@@ -233,6 +255,12 @@ class EtcdClient implements Store {
       }
     }
   }
+}
+
+/** The smallest key after this one, or after all that are left out if it is one of them. */
+function keyAfter(last: KeyValueMessage, except: string | undefined): Uint8Array {
+  if (except !== undefined && keyValueOf(last).key.startsWith(except)) return keysBelow(except).rangeEnd;
+  return Buffer.concat([last.key, new Uint8Array([0])]);
 }
 
 function revisionOf(header: ResponseHeader | undefined): number {

@@ -15,6 +15,7 @@ import type {
   Compare,
   KeyValue,
   ListPage,
+  ListPagesOptions,
   Operation,
   OperationOutcome,
   Store,
@@ -69,8 +70,9 @@ class EngineStore implements SqliteStore {
   }
 
   /** One part: it is all in this process. */
-  async *listPages(prefix: string, options: { readonly signal?: AbortSignal } = {}): AsyncGenerator<ListPage> {
-    yield await this.list(prefix, options);
+  async *listPages(prefix: string, { except, ...options }: ListPagesOptions = {}): AsyncGenerator<ListPage> {
+    const { revision, kvs } = await this.list(prefix, options);
+    yield { revision, kvs: except === undefined ? kvs : kvs.filter(({ key }) => !key.startsWith(except)) };
   }
 
   async put(

@@ -62,6 +62,11 @@ export interface TransactionOutcome {
   readonly responses: readonly OperationOutcome[];
 }
 
+export interface ListPagesOptions {
+  readonly except?: string;
+  readonly signal?: AbortSignal;
+}
+
 export interface WatchEvent {
   readonly type: "put" | "delete";
   /** The key after the change; of a deletion the key and the deleting revision with an empty value and version 0. */
@@ -115,8 +120,9 @@ export interface Store extends AsyncDisposable {
   /**
    * As list(), in parts, each as soon as it is there, so that a large prefix is worked on while the rest is under way. All
    * are true of the same revision; STORE_COMPACTED when that went meanwhile: what was told of it is to be listed again.
+   * Without the keys that begin with `except`, which are not read either.
    */
-  listPages(prefix: string, options?: { readonly signal?: AbortSignal }): AsyncIterable<ListPage>;
+  listPages(prefix: string, options?: ListPagesOptions): AsyncIterable<ListPage>;
 
   /** Writes unconditionally; answers the write's revision. Without `lease` a lease the key had is taken off. */
   put(

@@ -5,7 +5,7 @@ import { TestClock } from "../base/clock.ts";
 import { OperationError } from "../base/errors.ts";
 import { silentLog } from "../base/log.ts";
 import { openSqliteStore, type SqliteStore } from "./sqlite-store.ts";
-import type { KeyValue, Store, WatchBatch } from "./store.ts";
+import type { KeyValue, ListPagesOptions, Store, WatchBatch } from "./store.ts";
 import { WatchedPrefix } from "./watched-prefix.ts";
 
 /** A real store whose watches and lists can be made to fail, as a lost connection does. */
@@ -44,8 +44,9 @@ class BreakableStore implements Store {
     return this.inner.list(prefix, options);
   }
 
-  async *listPages(prefix: string, options?: { signal?: AbortSignal }) {
-    yield await this.list(prefix, options);
+  async *listPages(prefix: string, { except, ...options }: ListPagesOptions = {}) {
+    await this.list(prefix, options); // fails when it is to fail
+    yield* this.inner.listPages(prefix, except === undefined ? options : { ...options, except });
   }
 
   get: Store["get"] = (key, options) => this.inner.get(key, options);
@@ -58,7 +59,7 @@ class BreakableStore implements Store {
   [Symbol.asyncDispose] = () => this.inner[Symbol.asyncDispose]();
 }
 
-async function setUp(onChange?: (key: string) => void) {
+async function setUp(onChange?: (key: string) => void, except?: string) {
   const clock = new TestClock();
   const store = new BreakableStore(await openSqliteStore({ path: ":memory:", clock }));
   const told: string[] = [];
@@ -67,6 +68,7 @@ async function setUp(onChange?: (key: string) => void) {
   const watched = new WatchedPrefix({
     store,
     prefix: "/a/",
+    ...(except === undefined ? {} : { except }),
     clock,
     log: silentLog,
     onChange(key, value) {
@@ -107,6 +109,20 @@ test("what is there is told, then that it is all, then each change", async () =>
   await it.store.delete("/a/1");
   await it.store.delete("/b/1");
   expect(await it.news()).toEqual(["2=y", "1=gone"]);
+  it.stop();
+  await running;
+});
+
+test("keys that nobody wants are not told of, neither those there are nor those that come and go", async () => {
+  await using it = await setUp(undefined, "/a/x");
+  for (const name of ["w", "x1", "y"]) await it.store.put(`/a/${name}`, "1");
+  const running = it.start();
+  expect(await it.news()).toEqual(["w=1", "y=1", "in-sync"]);
+  await it.store.put("/a/x2", "1");
+  await it.store.delete("/a/x1");
+  const last = await it.store.put("/a/z", "1");
+  expect(await it.news()).toEqual(["z=1"]);
+  expect(it.watched.revision).toBe(last);
   it.stop();
   await running;
 });

@@ -15,6 +15,8 @@ import type { KeyValue, Store } from "./store.ts";
 export interface WatchedPrefixOptions {
   readonly store: Store;
   readonly prefix: string;
+  /** Keys below the prefix that nobody wants to be told of: they are not even listed. */
+  readonly except?: string;
   readonly clock: Clock;
   readonly log: Log;
   /**
@@ -72,11 +74,14 @@ export class WatchedPrefix {
   }
 
   async #list(signal: AbortSignal): Promise<void> {
-    const { store, prefix, onInSync } = this.#options;
+    const { store, prefix, except, onInSync } = this.#options;
     const gone = new Set(this.#told.keys());
     const before = this.#seenRevision;
     let listed = 0;
-    for await (const { revision, kvs } of store.listPages(prefix, { signal })) {
+    for await (const { revision, kvs } of store.listPages(prefix, {
+      signal,
+      ...(except === undefined ? {} : { except }),
+    })) {
       this.#seenRevision = listed = revision;
       // A store that is behind what it said before was restored or replaced: equal revisions mean nothing then.
       const comparable = revision >= before;
@@ -93,9 +98,10 @@ export class WatchedPrefix {
   }
 
   async #watch(signal: AbortSignal): Promise<void> {
-    const { store, prefix } = this.#options;
+    const { store, prefix, except } = this.#options;
     for await (const batch of store.watch(prefix, { fromRevision: this.#revision + 1, signal })) {
       for (const { type, kv } of batch.events) {
+        if (except !== undefined && kv.key.startsWith(except)) continue;
         // A deletion of a key that was never told of is no news.
         if (type === "put" || this.#told.has(kv.key)) this.#tell(kv.key, type === "put" ? kv : undefined);
       }

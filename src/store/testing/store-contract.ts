@@ -108,6 +108,13 @@ export function storeContract(name: string, open: () => Promise<ContractSubject>
         await store.delete(keys.at(-1) ?? "");
       }
       expect(found).toEqual(kvs.map((kv) => kv.key));
+      const left: string[] = [];
+      for await (const page of store.listPages(prefix, { except: `${prefix}0` }))
+        left.push(...page.kvs.map((kv) => kv.key));
+      expect(left).toEqual(keys.slice(10_000, -1));
+      const none: string[] = [];
+      for await (const page of store.listPages(prefix, { except: prefix })) none.push(...page.kvs.map((kv) => kv.key));
+      expect(none).toEqual([]);
       await store.transact({ compare: [], success: [{ deletePrefix: prefix }] });
     });
 
