@@ -50,9 +50,9 @@ function ownedByEndpoint(name = ""): boolean {
   return /cali|profile|policy|my-calico|other-calico/.test(name);
 }
 
-/** Pools and own blocks belong to the host as long as it is in the cluster. */
+/** Pools, own blocks and the hosts' addresses are there as long as the cluster is. */
 function holdsMembers(object: NftObject): boolean {
-  return (object.elem ?? []).length > 0 && !/pool|block|nat/.test(object.name ?? "");
+  return (object.elem ?? []).length > 0 && !/pool|block|nat|^hosts[46]$/.test(object.name ?? "");
 }
 
 function tracesOfKey(key: string, value: string): readonly string[] {
