@@ -213,6 +213,18 @@ describe("a node as the 0.x releases had it", () => {
     await cluster.on("host1", "docker", "rm", "-f", "cc");
   }, 180_000);
 
+  test("today's words start and stop the same service", async () => {
+    const started = await ctl("host1", "node run --as=64998");
+    expect(started.stdout).toMatch(
+      /^Running the following command to start calico-node:\n\nAS=64998 margay node --name=host1( --store=\S+)?\n\nNode started, waiting until it is ready\.\nCalico node started successfully\n$/,
+    );
+    expect(started.exitCode).toBe(0);
+    expect((await ctl("host1", "node status")).stdout).toStartWith("Calico process is running.\n");
+    expect((await ctl("host1", "get node host1 -o yaml")).stdout).toContain("asNumber: 64998");
+    for (const line of ["node stop", "node remove"])
+      expect([line, await ctl("host1", line)]).toEqual([line, expect.objectContaining({ exitCode: 0 })]);
+  }, 60_000);
+
   test("a node in a container of a given image; one that does not get there is taken away again", async () => {
     await cluster.on("host1", "docker", "run", "--net=none", "--name", "base", "tools", "true");
     const make = (image: string, script: string) =>

@@ -4,17 +4,13 @@
  */
 
 import { type IpAddress, ipFamily, tryParseIpAddress } from "../../../base/addresses.ts";
-import { describeError, OperationError } from "../../../base/errors.ts";
 import { clusterInformationKey } from "../../../model/keys.ts";
-import { serviceReady, startService } from "../../services/local-services.ts";
-import { servicePlaces } from "../../services/service-record.ts";
 import { type CalicoctlContext, CommandFailure } from "../command.ts";
+import { type NodeServiceTold, startNodeService } from "../node-service.ts";
 import { checkAsNumber } from "./bgp-peers.ts";
-import { checkNotStartedElsewhere, nodeState } from "./node-state.ts";
+import { checkNotStartedElsewhere } from "./node-state.ts";
 import { requireRoot } from "./root.ts";
 import type { Typed } from "./usage-forms.ts";
-
-const readyWithinMs = 60_000;
 
 export interface NodeWishes {
   readonly ip: IpAddress | undefined;
@@ -118,36 +114,20 @@ async function startAsService(context: CalicoctlContext, wishes: NodeWishes): Pr
   });
 }
 
-/** Resolves when the node is ready. @throws CommandFailure when it ends or does not get ready in time */
+/** Resolves with its id when the node is ready. @throws CommandFailure when it ends or does not get ready in time */
 export async function runNodeService(
   context: CalicoctlContext,
   { ip, ip6, asNumber, logDir }: Pick<NodeWishes, "ip" | "ip6" | "asNumber" | "logDir">,
-  told: { readonly onCommand?: (words: readonly string[]) => void; readonly onStarted?: (id: string) => void },
+  told: NodeServiceTold,
 ): Promise<string> {
-  const { io, clock, host } = context;
-  const places = { ...servicePlaces(io.env), ...(logDir === undefined ? {} : { logDir }) };
   const words = [
-    "node",
-    `--name=${host.name}`,
+    `--name=${context.host.name}`,
     ...(ip === undefined ? [] : [`--ip=${ip}`]),
     ...(ip6 === undefined ? [] : [`--ip6=${ip6}`]),
     ...(await storeWords(context)),
-    `--run-dir=${places.runDir}`,
   ];
-  told.onCommand?.(words);
-  const { CALICO_NETWORKING: _former, ...inherited } = io.env;
-  const env = { ...inherited, ...(asNumber === undefined ? {} : { AS: String(asNumber) }) };
-  const service = { name: "node", words, places, env, clock } as const;
-  try {
-    const { id } = await startService(service);
-    told.onStarted?.(id);
-    const ready = async () => io.signal.aborted || (await nodeState(context)).kind === "ready";
-    await serviceReady(service, readyWithinMs, ready);
-    return id;
-  } catch (error) {
-    if (!(error instanceof OperationError)) throw error;
-    throw new CommandFailure("stdout", `${describeError(error)}\n${error.remedy ?? ""}\n`);
-  }
+  const env: Record<string, string> = asNumber === undefined ? {} : { AS: String(asNumber) };
+  return await startNodeService(context, { words, logDir, env }, told);
 }
 
 /** What this host's settings say the node finds by itself, and more than a list of addresses: users, certificates. */

@@ -33,14 +33,13 @@ test("--dryrun shows the container's command with everything that was said", asy
   );
 });
 
-test("without an image it is Margay's own node, which an init system starts", async () => {
-  const { stdout } = await run("--dryrun --name=h1 --ip=172.16.0.1/24 --no-default-ippools", {
-    ETCD_ENDPOINTS: "http://a:1",
-  });
-  expect(stdout).toContain("\n\nmargay node --name=h1 --ip=172.16.0.1 --store=http://a:1 --no-default-pools\n\n");
-  const real = await run("--name=h1 --ip=172.16.0.1");
-  expect(real).toMatchObject({ code: 1, stdout: "" });
-  expect(real.stderr).toContain("margay node --name=h1 --ip=172.16.0.1\n");
+test("without an image it is Margay's own node", async () => {
+  const flags = "--name=h1 --ip=172.16.0.1/24 --as=64513 --ip6-autodetection-method=first-found --no-default-ippools";
+  const { stdout } = await run(`--dryrun ${flags}`, { ETCD_ENDPOINTS: "http://a:1" });
+  expect(stdout).toContain(
+    "\n\nAS=64513 IP6_AUTODETECTION_METHOD=first-found margay node --name=h1 --ip=172.16.0.1/24 --store=http://a:1 --no-default-pools\n\n",
+  );
+  expect((await run("--dryrun --name=h1")).stdout).toContain("\n\nmargay node --name=h1\n\n");
 });
 
 const refused: readonly [words: string, stdout: string, stderr: string][] = [
@@ -52,7 +51,6 @@ const refused: readonly [words: string, stdout: string, stderr: string][] = [
   ["--dryrun --backend=quagga", "Error executing command: unknown networking backend: quagga\n", ""],
   ["--dryrun --ip-autodetection-method=guess", "Error executing command: invalid IP autodetection method: guess\n", ""],
   ["--dryrun --felix-config=/nonexistent", "Error executing command: unable to find the file /nonexistent\n", ""],
-  ["--dryrun", "Error executing command: Margay's node needs this host's address: --ip=IP\n", ""],
   ["--dryrun --name=My_Host --ip=10.0.0.1", "", "--name: name must consist of"],
   ["--dryrun extra", "", "Usage:\n  calicoctl node run"],
   ["--bogus", "", "unknown flag: --bogus\n"],

@@ -1,8 +1,7 @@
 /**
  * `calicoctl node run` (calicoctl.md 4.8): the command that starts the node on this host, shown or carried out. With
- * --node-image it is a container of that image under Docker; without one it is Margay's own node, which is for the host's
- * init system to supervise: then the command is shown and not carried out, because a process that nobody watches over would
- * be no service.
+ * --node-image it is a container of that image under Docker; without one it is Margay's own node, as a service that is started
+ * again when it dies, or with --init-system in the foreground.
  */
 
 import { existsSync } from "node:fs";
@@ -11,8 +10,10 @@ import { tryParseCidr, tryParseIpAddress } from "../../../base/addresses.ts";
 import { type Clock, deadline } from "../../../base/clock.ts";
 import { describeError } from "../../../base/errors.ts";
 import type { RoleIo } from "../../../base/role.ts";
+import { programWords } from "../../../lab/program.ts";
 import { checkHostName } from "../../../model/names.ts";
 import { parseAsNumber } from "../../../model/node.ts";
+import { checkNotStartedElsewhere } from "../classic/node-state.ts";
 import { type CalicoctlContext, CommandFailure, UsageError } from "../command.ts";
 import { needRoot } from "./host-access.ts";
 import { readWords } from "./words.ts";
@@ -23,30 +24,32 @@ export const nodeRunUsage = `Usage:
                      [--backend=bird|none] [--no-default-ippools] [--felix-config=FILE]
 `;
 
-export const nodeRunHelp = `Starts the node on this host as a container, or shows how it is started.
+export const nodeRunHelp = `Starts the node on this host, as a service or as a container, or shows how it is started.
 
 ${nodeRunUsage}
 Options:
       --dryrun              show the command, run nothing; needs no root
-      --init-system         the command for an init system: in the foreground, removed when it ends
-      --node-image=IMAGE    the container's image; without it the command is that of Margay's own node
+      --init-system         for an init system: in the foreground
+      --node-image=IMAGE    the image of a container; without it Margay's own node is started as a service
       --name=HOST           this host's name (default: its own)
       --ip=IP, --ip6=IP     its addresses, or "autodetect"
       --as=AS               its AS number
       --ip-autodetection-method, --ip6-autodetection-method
-                            first-found, can-reach=HOST, interface=REGEX, skip-interface=REGEX; of a container
+                            first-found, can-reach=HOST, interface=REGEX, skip-interface=REGEX
       --log-dir=DIR         its logs (default /var/log/calico)
       --backend=BACKEND     bird (the default) or none
       --no-default-ippools  an empty cluster gets no pool
-      --felix-config=FILE   settings of Felix for a container
+      --felix-config=FILE   settings of Felix
       --disable-docker-networking, --docker-networking-ifprefix=, --use-docker-networking-container-labels
                             accepted, for scripts of older releases
 
 Examples:
+  calicoctl node run
   calicoctl node run --dryrun --ip=172.31.0.11
   calicoctl node run --node-image=quay.io/calico/node:v3.32.1 --ip=172.31.0.11
 `;
 
+const defaultLogDir = "/var/log/calico";
 const failure = (problem: string) => new CommandFailure("stdout", `Error executing command: ${problem}\n`);
 const progressTimeoutMs = 10_000;
 const commandTimeoutMs = 300_000;
@@ -57,21 +60,51 @@ export async function nodeRun(context: CalicoctlContext, args: readonly string[]
   const { io } = context;
   const values = readRun(args);
   checkValues(values);
-  const own = values["node-image"] === undefined;
-  const command = own ? margayCommand(values, io) : dockerCommand(values, io);
+  if (values["node-image"] === undefined) return await runOwnNode(context, values);
+  const command = dockerCommand(values, io);
   if (values.dryrun) {
-    io.stdout(dryRunText(command, own, values["init-system"]));
+    io.stdout(dryRunText(command, "docker stop calico-node", values["init-system"]));
     return 0;
-  }
-  if (own) {
-    throw new CommandFailure(
-      "stderr",
-      `the node of Margay is started by this host's init system, with the command:\n\n  ${shown(command)}\n\nGive --node-image to start a container instead.\n`,
-    );
   }
   needRoot();
   await start(context, command);
   return 0;
+}
+
+async function runOwnNode(context: CalicoctlContext, values: Values): Promise<number> {
+  const { io } = context;
+  const { words, env } = ownNode(values, io);
+  const command = [...Object.entries(env).map(([name, value]) => `${name}=${value}`), "margay", "node", ...words];
+  if (values.dryrun) {
+    io.stdout(dryRunText(command, "kill $MAINPID", values["init-system"]));
+    return 0;
+  }
+  needRoot();
+  if (values["init-system"]) return await inForeground([...programWords, "node", ...words], env, io);
+  await checkNotStartedElsewhere(context);
+  const { startNodeService } = await import("../node-service.ts");
+  const logDir = values["log-dir"] === defaultLogDir ? undefined : values["log-dir"];
+  await startNodeService(
+    context,
+    { words, env, logDir },
+    {
+      onCommand: () => io.stdout(`Running the following command to start calico-node:\n\n${shown(command)}\n\n`),
+      onStarted: () => io.stdout("Node started, waiting until it is ready.\n"),
+    },
+  );
+  io.stdout("Calico node started successfully\n");
+  return 0;
+}
+
+async function inForeground(
+  command: readonly string[],
+  env: Readonly<Record<string, string>>,
+  io: RoleIo,
+): Promise<number> {
+  const stdio = ["ignore", "inherit", "inherit"] as const;
+  const child = Bun.spawn([...command], { stdio: [...stdio], env: { ...io.env, ...env } });
+  io.signal.addEventListener("abort", () => child.kill("SIGTERM"), { once: true });
+  return await child.exited;
 }
 
 function readRun(args: readonly string[]) {
@@ -87,7 +120,7 @@ function readRun(args: readonly string[]) {
       as: { type: "string" },
       "ip-autodetection-method": { type: "string" },
       "ip6-autodetection-method": { type: "string" },
-      "log-dir": { type: "string", default: "/var/log/calico" },
+      "log-dir": { type: "string", default: defaultLogDir },
       backend: { type: "string", default: "bird" },
       "no-default-ippools": { type: "boolean", default: false },
       "felix-config": { type: "string" },
@@ -129,18 +162,31 @@ function checkValues(values: Values): void {
   if (felix !== undefined && !existsSync(felix)) throw failure(`unable to find the file ${felix}`);
 }
 
-function margayCommand(values: Values, io: RoleIo): readonly string[] {
-  const address = [values.ip, values.ip6].find((text) => text !== undefined && text !== "autodetect");
-  if (address === undefined) throw failure("Margay's node needs this host's address: --ip=IP");
+/** What `margay node` has no word for it takes from the environment, as calico/node does. */
+function ownNode(
+  values: Values,
+  io: RoleIo,
+): { readonly words: readonly string[]; readonly env: Readonly<Record<string, string>> } {
   const endpoints = io.env.ETCD_ENDPOINTS || io.env.CALICO_ETCD_ENDPOINTS;
-  return [
-    "margay",
-    "node",
-    `--name=${values.name}`,
-    `--ip=${address.split("/")[0]}`,
-    ...(endpoints === undefined ? [] : [`--store=${endpoints}`]),
-    ...(values["no-default-ippools"] ? ["--no-default-pools"] : []),
-  ];
+  const given = (flag: string, text: string | undefined) => (text === undefined ? [] : [`--${flag}=${text}`]);
+  const variables: Readonly<Record<string, string | undefined>> = {
+    AS: values.as,
+    IP_AUTODETECTION_METHOD: values["ip-autodetection-method"],
+    IP6_AUTODETECTION_METHOD: values["ip6-autodetection-method"],
+  };
+  return {
+    words: [
+      `--name=${values.name}`,
+      ...given("ip", values.ip),
+      ...given("ip6", values.ip6),
+      ...given("store", endpoints),
+      ...given("felix-config", values["felix-config"]),
+      ...(values["no-default-ippools"] ? ["--no-default-pools"] : []),
+    ],
+    env: Object.fromEntries(
+      Object.entries(variables).flatMap(([name, value]) => (value === undefined ? [] : [[name, value]])),
+    ),
+  };
 }
 
 /** Where a container of calico/node expects certificates. */
@@ -185,8 +231,7 @@ function dockerCommand(values: Values, io: RoleIo): readonly string[] {
   ];
 }
 
-function dryRunText(command: readonly string[], own: boolean, initSystem: boolean): string {
-  const stop = own ? "kill $MAINPID" : "docker stop calico-node";
+function dryRunText(command: readonly string[], stop: string, initSystem: boolean): string {
   const more = initSystem
     ? `Use the following command to stop the calico/node container:\n\n${stop}\n`
     : "If you are running calico/node in an init system, use the --init-system flag\nto display the appropriate start and stop commands.\n";
