@@ -85,7 +85,7 @@ export class NodeHost implements AsyncDisposable {
     const node = this.namespace.start(
       ...[process.execPath, mainFile, "node", `--name=${this.#name}`, `--ip=${this.address}`],
       ...[`--store=${storeEndpoint}`, `--run-dir=${this.#directory}`, `--state-dir=${this.#directory}`],
-      ...["--no-docker", "--no-default-pools"],
+      ...["--no-docker", "--no-default-pools", `--nodename-file=${join(this.#directory, "nodename")}`],
     );
     this.#node = node;
     void textOf(node.stdout);
