@@ -42,7 +42,8 @@ async function start(host: string, name: string, network: string, ports = "", op
 async function passes(cell: string): Promise<boolean> {
   const [client = "", , server = "", what = ""] = cell.split(" ");
   const address = addresses.get(server) ?? server;
-  const words = what === "ping" ? `ping -n -c 1 -W 1 ${address}` : `nc -w 1 ${address} ${what} </dev/null`;
+  const source = client === "outside" ? `-s ${cluster.lab.plan.outside}` : "";
+  const words = what === "ping" ? `ping -n -c 1 -W 1 ${address}` : `nc ${source} -w 1 ${address} ${what} </dev/null`;
   const within = client === "outside" ? ["sh", "-c", words] : ["docker", "exec", client, "sh", "-c", words];
   const said = await cluster.tried(client === "outside" ? client : (hosts.get(client) ?? ""), ...within);
   return what === "ping" ? said.exitCode === 0 : said.stdout.trim() === (addresses.has(server) ? server : "web1");
