@@ -47,6 +47,7 @@ const tests: readonly Prerequisite[] = [
   { command: "sysctl", packages: ["procps"] },
   { command: "tcpdump", packages: ["tcpdump"] },
   { command: "busybox", packages: ["busybox-static"] },
+  { command: "bird", packages: ["bird2"] },
 ];
 
 const aptTimeoutMs = 15 * 60_000;
