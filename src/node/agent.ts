@@ -118,7 +118,9 @@ export class NodeAgent implements AsyncDisposable {
     this.metrics.resyncsStarted.inc();
     const { counters } = dataplane;
     const local = () => this.#calculator.counts;
-    registerGauges(this.metrics.registry, { host: host.name, cluster: this.#counts, local, dataplane: counters });
+    const objects = () => dataplane.objectCounts;
+    const cluster = this.#counts;
+    registerGauges(this.metrics.registry, { host: host.name, cluster, local, dataplane: counters, objects });
   }
 
   static async start(options: NodeAgentOptions): Promise<NodeAgent> {

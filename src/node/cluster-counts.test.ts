@@ -17,7 +17,9 @@ test("57: objects are counted once, however often they change, and the page tell
   cluster.update("/calico/ipam/v2/config", true, false);
   const registry = new Registry();
   const dataplane = newCounters();
-  registerGauges(registry, { host: "h", cluster, local: () => ({ endpoints: 1, lists: 2, sets: 3 }), dataplane });
+  const local = () => ({ endpoints: 1, lists: 2, sets: 3 });
+  const objects = () => ({ chains: 11, rules: 12, sets: 13, maps: 14, routes: 15 });
+  registerGauges(registry, { host: "h", cluster, local, dataplane, objects });
   const page = async () => (await registry.metrics()).split("\n").filter((line) => !line.startsWith("#"));
   expect(await page()).toEqual(
     expect.arrayContaining([
@@ -27,6 +29,12 @@ test("57: objects are counted once, however often they change, and the page tell
       "felix_active_local_endpoints 1",
       "felix_active_local_policies 2",
       "felix_active_local_selectors 3",
+      "felix_ipsets_total 27",
+      "felix_nft_chains 11",
+      "felix_nft_rules 12",
+      "felix_nft_sets 13",
+      "felix_nft_maps 14",
+      "felix_route_table_num_routes 15",
       'felix_calc_graph_updates_processed{type="Node"} 2',
       "felix_nft_calls 0",
       'felix_host{host="h"} 1',

@@ -41,6 +41,7 @@ import { InterfaceSync, type VethRequest } from "./interface-sync.ts";
 import { requireKernelFeatures } from "./kernel-features.ts";
 import { removeEverything } from "./remove-everything.ts";
 import { RouteSync } from "./route-sync.ts";
+import type { FilterCounts } from "./ruleset.ts";
 
 export interface DataplaneOptions {
   readonly clock: Clock;
@@ -219,6 +220,11 @@ export class Dataplane implements EnforcementSink, PortSetSink, HostSink, AsyncD
     if (name === "*") return "up";
     const link = endpoints.link(name);
     return link === undefined ? "error" : link.up ? "up" : "down";
+  }
+
+  /** What of ours is in the kernel. */
+  get objectCounts(): FilterCounts & { readonly routes: number } {
+    return { ...this.#filter.ruleset.counts, routes: this.#routes.plan.tracker.allActual.size };
   }
 
   /** Blocks of other hosts that have no route, with the kernel's reason; tried again with every pass. */

@@ -49,6 +49,13 @@ import { dropRule, portSetsUsed, renderRules, setsUsed } from "./rule-rendering.
 import { SiblingTargets, siblingHooks, siblingMap, siblingMaps, siblingRules } from "./sibling-datagrams.ts";
 import { TrackedSets } from "./tracked-sets.ts";
 
+export interface FilterCounts {
+  readonly chains: number;
+  readonly rules: number;
+  readonly sets: number;
+  readonly maps: number;
+}
+
 interface Programmed {
   readonly endpoint: EndpointEnforcement;
   readonly chains: readonly ChainNode[];
@@ -172,6 +179,14 @@ export class Ruleset {
     for (const [name, hash] of readBack?.chains ?? []) chains.set(name, { chain: { name }, rules: [], hash });
     this.#graph.tracker.observed(chains);
     return this.pendingCount;
+  }
+
+  /** What the kernel has said yes to. Rules are counted as they were written, not as somebody may have changed them. */
+  get counts(): FilterCounts {
+    const chains = this.#graph.tracker.allActual;
+    let rules = 0;
+    for (const [name] of chains) rules += this.#graph.tracker.desired(name)?.rules.length ?? 0;
+    return { chains: chains.size, rules, ...this.#sets.counts };
   }
 
   get pendingCount(): number {

@@ -79,6 +79,13 @@ export class TrackedSets {
     return false;
   }
 
+  /** Of the kernel's, as far as it has said yes. */
+  get counts(): { readonly sets: number; readonly maps: number } {
+    const kinds = [...this.#existence.allActual.values()].map(({ kind }) => kind);
+    const maps = kinds.filter((kind) => kind === "interface-verdicts" || kind.startsWith("address-map")).length;
+    return { sets: kinds.length - maps, maps };
+  }
+
   get pendingCount(): number {
     let count = this.#existence.pendingPuts.size + this.#existence.pendingRemovals.size;
     for (const name of this.#changed) {
