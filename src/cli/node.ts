@@ -78,7 +78,8 @@ async function runNode(argv: readonly string[], io: RoleIo): Promise<number> {
 type Settings = Exclude<ReturnType<typeof parseSettings>, "help">;
 
 async function serve(settings: Settings, io: RoleIo): Promise<void> {
-  const log = createLog("node", settings.logLevel);
+  const logFailures = { errors: 0, dropped: 0 };
+  const log = createLog("node", settings.logLevel, logFailures);
   const clock = systemClock;
   if (settings.felix.problems.length > 0) {
     log.warn({ event: "felix_settings_ignored", problems: settings.felix.problems });
@@ -94,6 +95,7 @@ async function serve(settings: Settings, io: RoleIo): Promise<void> {
     store,
     clock,
     log,
+    logFailures,
     startUp,
     surroundings,
     onInitialized: () => {

@@ -8,7 +8,7 @@
 import { Backoff } from "../base/backoff.ts";
 import type { Clock } from "../base/clock.ts";
 import { describeError, OperationError } from "../base/errors.ts";
-import type { Log } from "../base/log.ts";
+import type { Log, LogFailures } from "../base/log.ts";
 import { TaskScope } from "../base/task-scope.ts";
 import { KnownDocuments } from "../ipam/known-documents.ts";
 import type { FelixConfigurationSpec } from "../model/felix-configuration.ts";
@@ -21,6 +21,7 @@ import { ClusterCounts } from "./cluster-counts.ts";
 import { registerGauges } from "./cluster-gauges.ts";
 import { initializeCluster } from "./cluster-initialization.ts";
 import { ClusterView } from "./cluster-view.ts";
+import { CountedSink } from "./counted-sink.ts";
 import { Dataplane } from "./dataplane/dataplane.ts";
 import { Enforcement } from "./enforcement.ts";
 import { answerRequests } from "./explain/explain-channel.ts";
@@ -45,6 +46,7 @@ export interface NodeAgentOptions {
   readonly store: Store;
   readonly clock: Clock;
   readonly log: Log;
+  readonly logFailures: LogFailures;
   readonly startUp: StartUpSettings;
   readonly surroundings: HostSurroundings;
   /** Of file, environment and command line, weakest first: stronger than FelixConfiguration in the store. */
@@ -63,7 +65,7 @@ export interface NodeAgentOptions {
 
 export class NodeAgent implements AsyncDisposable {
   readonly health: HealthBoard;
-  readonly metrics = new NodeMetrics();
+  readonly metrics: NodeMetrics;
   readonly api: NodeApi;
   readonly dataplane: Dataplane;
   readonly view: ClusterView;
@@ -84,8 +86,9 @@ export class NodeAgent implements AsyncDisposable {
   #everApplied = false;
   #changes = 0;
 
-  private constructor(options: NodeAgentOptions, dataplane: Dataplane) {
+  private constructor(options: NodeAgentOptions, dataplane: Dataplane, metrics: NodeMetrics) {
     const { clock, log, host, store } = options;
+    this.metrics = metrics;
     this.#options = options;
     this.#startedMs = clock.monotonicMs();
     this.dataplane = dataplane;
@@ -98,7 +101,8 @@ export class NodeAgent implements AsyncDisposable {
     this.known = new KnownDocuments({ host: host.name, isCurrent: () => this.#enforcement.inSync });
     this.health = new HealthBoard(clock);
     this.health.register("NodeStartup", { detail: "waiting for the datastore" });
-    this.#calculator = new PolicyCalculator({ host: host.name, sink: dataplane, localSettings: options.localSettings });
+    const sink = new CountedSink(dataplane);
+    this.#calculator = new PolicyCalculator({ host: host.name, sink, localSettings: options.localSettings });
     this.#settingsFrom = this.#calculator.configuration;
     this.#settings = agentSettings(this.#settingsFrom);
     this.#enforcement = this.#enforce();
@@ -116,11 +120,16 @@ export class NodeAgent implements AsyncDisposable {
     this.api = NodeApi.listen(options.apiSocketPath);
     this.metrics.resyncState.set(1);
     this.metrics.resyncsStarted.inc();
-    const { counters } = dataplane;
-    const local = () => this.#calculator.counts;
-    const objects = () => dataplane.objectCounts;
-    const cluster = this.#counts;
-    registerGauges(this.metrics.registry, { host: host.name, cluster, local, dataplane: counters, objects });
+    registerGauges(metrics.registry, {
+      host: host.name,
+      cluster: this.#counts,
+      local: () => this.#calculator.counts,
+      labelIndex: () => this.#calculator.memberIndex,
+      told: sink.counts,
+      dataplane: dataplane.counters,
+      objects: () => dataplane.objectCounts,
+      logFailures: options.logFailures,
+    });
   }
 
   static async start(options: NodeAgentOptions): Promise<NodeAgent> {
@@ -129,8 +138,9 @@ export class NodeAgent implements AsyncDisposable {
     const onNeedsApply = () => {
       if (agent !== undefined) agent.#enforcement.poke();
     };
-    const dataplane = await Dataplane.open({ clock, log, host, onNeedsApply });
-    agent = new NodeAgent(options, dataplane);
+    const metrics = new NodeMetrics();
+    const dataplane = await Dataplane.open({ clock, log, host, onNeedsApply, onMeasured: metrics.measured });
+    agent = new NodeAgent(options, dataplane, metrics);
     try {
       await agent.#servers.start(agent.#settings);
     } catch (error) {

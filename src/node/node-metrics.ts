@@ -1,5 +1,6 @@
 /** Prometheus metrics of the node, under Felix' names where Felix has them (reference/felix-dataplane.md 6.6). */
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry, Summary } from "prom-client";
+import type { MeasureName } from "./dataplane/apply-measures.ts";
 
 const STEP_BUCKETS_SECONDS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
 
@@ -12,24 +13,35 @@ export class NodeMetrics {
   readonly #process = new Registry();
   /** Whether the page tells of the process too. */
   processMetrics = true;
-  readonly applySeconds = new Summary({
-    name: "felix_int_dataplane_apply_time_seconds",
-    help: "Time one pass took to bring the kernel to the wanted state",
-    registers: [this.registry],
-    ...summary,
-  });
-  readonly batchSize = new Summary({
-    name: "felix_int_dataplane_msg_batch_size",
-    help: "Changes of the datastore taken in by one pass",
-    registers: [this.registry],
-    ...summary,
-  });
-  readonly updateSeconds = new Summary({
-    name: "felix_calc_graph_update_time_seconds",
-    help: "Time to take in one change of the datastore, once in sync",
-    registers: [this.registry],
-    ...summary,
-  });
+  readonly applySeconds = this.#summary(
+    "felix_int_dataplane_apply_time_seconds",
+    "Time one pass took to bring the kernel to the wanted state",
+  );
+  readonly batchSize = this.#summary(
+    "felix_int_dataplane_msg_batch_size",
+    "Changes of the datastore taken in by one pass",
+  );
+  /** What the data plane measures as it happens. */
+  readonly #measured: Readonly<Record<MeasureName, Summary>> = {
+    "interface-changes": this.#summary(
+      "felix_int_dataplane_iface_msg_batch_size",
+      "Changes of interfaces that the kernel had reported when somebody looked",
+    ),
+    "address-changes": this.#summary(
+      "felix_int_dataplane_addr_msg_batch_size",
+      "Changes of addresses that the kernel had reported when somebody looked",
+    ),
+    "routes-read-seconds": this.#summary("felix_route_table_resync_seconds", "Time to read all routes back"),
+    "flows-forgotten-seconds": this.#summary(
+      "felix_route_table_conntrack_wait_seconds",
+      "Time a pass waited until the connections of addresses given back were forgotten",
+    ),
+    "child-process-seconds": this.#summary("felix_exec_time_micros", "Time the iptables programs took to run"),
+  };
+  readonly updateSeconds = this.#summary(
+    "felix_calc_graph_update_time_seconds",
+    "Time to take in one change of the datastore, once in sync",
+  );
   readonly resyncsStarted = new Counter({
     name: "felix_resyncs_started",
     help: "How often the datastore had to be read from the start",
@@ -73,6 +85,15 @@ export class NodeMetrics {
 
   constructor() {
     collectDefaultMetrics({ register: this.#process });
+  }
+
+  readonly measured = (name: MeasureName, value: number): void => {
+    // Felix counts microseconds here, and seconds everywhere else.
+    this.#measured[name].observe(name === "child-process-seconds" ? value * 1e6 : value);
+  };
+
+  #summary(name: string, help: string): Summary {
+    return new Summary({ name, help, registers: [this.registry], ...summary });
   }
 
   get contentType(): string {

@@ -134,11 +134,21 @@ describe("a host with one network card", () => {
         'felix_host{host="host-a"} 1',
         'felix_int_dataplane_apply_time_seconds{quantile="0.99"}',
         "felix_resyncs_started 1",
+        "felix_nft_errors 0",
+        "felix_nft_list_errors 0",
+        'felix_int_dataplane_messages{type="hostSettings"} 1',
+        "felix_label_index_num_endpoints 0",
+        "felix_log_errors 0",
         'felix_calc_graph_updates_processed{type="Node"}',
         "process_cpu_user_seconds_total",
       ]) {
         expect(metrics).toContain(line);
       }
+      // The node before has left everything as it is wanted.
+      expect(metrics).toContain("felix_nft_calls 0");
+      expect(metrics).toMatch(/^felix_nft_list_calls [1-9]/m);
+      expect(metrics).toMatch(/^felix_route_table_num_ifaces [1-9]/m);
+      expect(metrics).toMatch(/^felix_route_table_resync_seconds_count [1-9]/m);
       expect(node.errors()).toContain("nonsense: is not known");
       await putFelix("default", { prometheusMetricsPort: 9_191, prometheusProcessMetricsEnabled: false });
       await eventually("moved", () => page("/metrics", 9_191)?.status === 200, timeoutMs);

@@ -100,3 +100,27 @@ test("whatever comes and goes, each selector has exactly the items that match it
     { numRuns: 300 },
   );
 });
+
+test("it counts what is in it, what was compared with what, and how that was found", () => {
+  const index = new LabelIndex<string>(() => {});
+  for (let at = 0; at < 5; at++) index.setItem(`web${at}`, { labels: { role: "web" }, profiles: [] }, "");
+  index.setItem("db", { labels: { role: "db" }, profiles: [] }, "");
+  for (const [id, text] of [
+    ["one", "role == 'web'"],
+    ["several", "role in {'web', 'db'}"],
+    ["label", "has(role)"],
+    ["broad", "role != 'web'"],
+  ] as const) {
+    index.addSelector(id, parseSelector(text));
+  }
+  // Five that are alike are one comparison: 1 + 2 + 2 that match; the broad one matches the other group alone.
+  expect(index.counts).toEqual({
+    items: 6,
+    selectors: { byLabel: 3, broad: 1 },
+    evaluations: { matched: 6, unmatched: 1 },
+    searches: { "one-value": 1, "several-values": 1, label: 1, "all-groups": 1 },
+  });
+  index.removeSelector("broad");
+  index.removeItem("db");
+  expect(index.counts).toMatchObject({ items: 5, selectors: { byLabel: 3, broad: 0 }, evaluations: { matched: 6 } });
+});

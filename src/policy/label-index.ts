@@ -29,6 +29,18 @@ interface IndexedSelector<Item> {
   readonly groups: Set<Group<Item>>;
 }
 
+/** Numbers that only grow, but for those of what is there now. */
+export interface LabelIndexCounts {
+  readonly items: number;
+  /** Those that labels lead to, and those that every group has to be compared with. */
+  readonly selectors: { readonly byLabel: number; readonly broad: number };
+  readonly evaluations: { readonly matched: number; readonly unmatched: number };
+  /** How the groups were found that a new selector is compared with. */
+  readonly searches: Readonly<Record<Search, number>>;
+}
+
+export type Search = "all-groups" | "label" | "one-value" | "several-values";
+
 /** `matched` false: the item does not match the selector any more, or is gone, or is about to be replaced. */
 export type OnMatch<Item> = (selectorId: string, item: Item, matched: boolean) => void;
 
@@ -46,9 +58,21 @@ export class LabelIndex<Item> {
   readonly #selectorsByLabel = new LabelLookup<string>();
   /** Those that need no label in particular. */
   readonly #broadSelectors = new Set<string>();
+  readonly #evaluations = { matched: 0, unmatched: 0 };
+  readonly #searches: Record<Search, number> = { "all-groups": 0, label: 0, "one-value": 0, "several-values": 0 };
 
   constructor(onMatch: OnMatch<Item>) {
     this.#onMatch = onMatch;
+  }
+
+  get counts(): LabelIndexCounts {
+    const broad = this.#broadSelectors.size;
+    return {
+      items: this.#groupOfItem.size,
+      selectors: { byLabel: this.#selectors.size - broad, broad },
+      evaluations: { ...this.#evaluations },
+      searches: { ...this.#searches },
+    };
   }
 
   setItem(id: string, source: LabelSource, item: Item): void {
@@ -95,6 +119,7 @@ export class LabelIndex<Item> {
       this.#selectorsByLabel.add(requirement, id);
       this.#needLabel(requirement.label);
     }
+    this.#searches[searchFor(requirements)]++;
     for (const group of this.#groupsFor(requirements)) this.#reevaluate(group, id);
   }
 
@@ -119,10 +144,16 @@ export class LabelIndex<Item> {
   #reevaluate(group: Group<Item>, id: string): void {
     const known = this.#selectors.get(id);
     if (known === undefined) return;
-    const matched = matches(known.selector, this.effectiveLabels(group.source));
+    const matched = this.#matches(known, this.effectiveLabels(group.source));
     if (matched === group.matched.has(id)) return;
     this.#note(group, id, known, matched);
     for (const item of group.items.values()) this.#onMatch(id, item, matched);
+  }
+
+  #matches({ selector }: IndexedSelector<Item>, labels: Labels): boolean {
+    const matched = matches(selector, labels);
+    this.#evaluations[matched ? "matched" : "unmatched"]++;
+    return matched;
   }
 
   #note(group: Group<Item>, id: string, { groups }: IndexedSelector<Item>, matched: boolean): void {
@@ -155,7 +186,7 @@ export class LabelIndex<Item> {
     for (const id of this.#candidates(group)) {
       if (group.matched.has(id)) continue;
       const candidate = this.#selectors.get(id);
-      if (candidate !== undefined && matches(candidate.selector, effective)) this.#note(group, id, candidate, true);
+      if (candidate !== undefined && this.#matches(candidate, effective)) this.#note(group, id, candidate, true);
     }
     return group;
   }
@@ -272,6 +303,12 @@ class EffectiveLabels implements Labels {
     }
     return found;
   }
+}
+
+function searchFor(requirements: readonly LabelRequirement[] | undefined): Search {
+  if (requirements === undefined) return "all-groups";
+  if (requirements.some(({ value }) => value === undefined)) return "label";
+  return requirements.length === 1 ? "one-value" : "several-values";
 }
 
 /** Equal for equal labels and profiles, and for no others: each part is preceded by its length. */

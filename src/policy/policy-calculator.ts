@@ -33,7 +33,7 @@ import {
 } from "./endpoint-enforcement.ts";
 import type { EndpointEnforcement, EnforcementSink, HostEndpointEnforcement, RuleListId } from "./enforcement.ts";
 import { type EffectiveSettings, effectiveSettings } from "./host-settings.ts";
-import { LabelIndex } from "./label-index.ts";
+import { LabelIndex, type LabelIndexCounts } from "./label-index.ts";
 import {
   type Endpoint,
   type HostInterface,
@@ -150,6 +150,11 @@ export class PolicyCalculator {
   /** How much is in force on this host. */
   get counts(): { readonly endpoints: number; readonly lists: number; readonly sets: number } {
     return { endpoints: this.#local.size, ...this.#rules.counts };
+  }
+
+  /** Of everything that has addresses, in the whole cluster, against the selectors of rules in force on this host. */
+  get memberIndex(): LabelIndexCounts {
+    return this.#rules.index.counts;
   }
 
   /** What of FelixConfiguration counts for this host; the same object until it changes. */

@@ -1,13 +1,30 @@
 /** What passes cost and found, as plain numbers for metrics and benches. */
 import type { Clock } from "../../base/clock.ts";
 
+/** What is told each time it happens, because its distribution matters; durations are wall time. */
+export type MeasureName =
+  | "interface-changes"
+  | "address-changes"
+  | "routes-read-seconds"
+  | "flows-forgotten-seconds"
+  | "child-process-seconds";
+export type OnMeasured = (name: MeasureName, value: number) => void;
+
 /** Numbers that only grow. */
 export interface DataplaneCounters {
   applies: number;
   failures: number;
   resyncs: number;
+  /** Asked for, whether or not the kernel said yes. */
   filterTransactions: number;
+  filterErrors: number;
+  /** Those of the above that change sets or maps, or what is in them. */
+  filterSetTransactions: number;
+  filterSetErrors: number;
+  /** In transactions that the kernel said yes to. */
   filterOperations: number;
+  filterReads: number;
+  filterReadErrors: number;
   routeWrites: number;
   flowsForgotten: number;
   /** What read-backs found different from what had been confirmed: each one is somebody's interference, or our bug. */
@@ -20,7 +37,12 @@ export function newCounters(): DataplaneCounters {
     failures: 0,
     resyncs: 0,
     filterTransactions: 0,
+    filterErrors: 0,
+    filterSetTransactions: 0,
+    filterSetErrors: 0,
     filterOperations: 0,
+    filterReads: 0,
+    filterReadErrors: 0,
     routeWrites: 0,
     flowsForgotten: 0,
     driftFound: 0,

@@ -73,30 +73,6 @@ test(
 );
 
 test(
-  "57: what is told of objects in the kernel is what the kernel lists, also after something went",
-  async () => {
-    await using host = new TestHost("dp");
-    await using dataplane = await host.open();
-    await threeContainers(host, dataplane);
-    const listed = () => {
-      const { nftables } = JSON.parse(host.namespace.must("nft", "-j", "list", "table", "inet", "margay"));
-      const count = (kind: string) => nftables.filter((entry: object) => kind in entry).length;
-      const routes = host.namespace
-        .must("ip", "-o", "route", "show", "table", "all", "proto", "109")
-        .trim()
-        .split("\n").length;
-      return { chains: count("chain"), rules: count("rule"), sets: count("set"), maps: count("map"), routes };
-    };
-    await dataplane.apply();
-    expect(dataplane.objectCounts).toEqual(listed());
-    dataplane.endpoint("/test/c", undefined);
-    await dataplane.apply();
-    expect(dataplane.objectCounts).toEqual(listed());
-  },
-  timeoutMs,
-);
-
-test(
   "5, 29: a container cannot send under another address, and an interface nobody described gets no packet in or out",
   async () => {
     await using host = new TestHost("dp");

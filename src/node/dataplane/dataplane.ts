@@ -15,6 +15,7 @@ import type { Clock } from "../../base/clock.ts";
 import { describeError, OperationError } from "../../base/errors.ts";
 import type { Log } from "../../base/log.ts";
 import type { InterfaceName } from "../../base/names.ts";
+import type { Change } from "../../kernel/changes.ts";
 import { type HostNetwork, LinuxHostNetwork } from "../../kernel/host-network.ts";
 import type {
   EndpointEnforcement,
@@ -28,12 +29,19 @@ import type {
   RuleListId,
   SetId,
 } from "../../policy/enforcement.ts";
-import { type ApplyTimings, type DataplaneCounters, newCounters, noTimings, PassSteps } from "./apply-measures.ts";
+import {
+  type ApplyTimings,
+  type DataplaneCounters,
+  newCounters,
+  noTimings,
+  type OnMeasured,
+  PassSteps,
+} from "./apply-measures.ts";
 import { BandwidthSync } from "./bandwidth-sync.ts";
 import { routeProtocol, tableName } from "./chain-names.ts";
 import { defaultSettings } from "./default-settings.ts";
 import { digest, type Stale } from "./digest.ts";
-import { ensureFilterAccept } from "./filter-accept.ts";
+import { ensureFilterAccept, timedIptables } from "./filter-accept.ts";
 import { FilterSync } from "./filter-sync.ts";
 import { HostInterfaces } from "./host-interfaces.ts";
 import { enableForwarding } from "./interface-settings.ts";
@@ -57,6 +65,13 @@ export interface DataplaneOptions {
   readonly watchEveryMs?: number;
   /** Called when apply() has something to do that nobody asked for: drift, an interface that came up. */
   readonly onNeedsApply?: () => void;
+  readonly onMeasured?: OnMeasured;
+}
+
+export interface ObjectCounts extends FilterCounts {
+  readonly routes: number;
+  /** Of the host, whoever's they are. */
+  readonly interfaces: number;
 }
 
 /** Whoever called the failed pass tries again with its own back-off; the watch keeps out of it. */
@@ -67,6 +82,7 @@ const watchEveryDefaultMs = 100;
 export class Dataplane implements EnforcementSink, PortSetSink, HostSink, AsyncDisposable {
   readonly #options: DataplaneOptions;
   readonly #network: HostNetwork;
+  readonly #onMeasured: OnMeasured;
   #settings: HostSettings;
   readonly #filter: FilterSync;
   readonly #routes: RouteSync;
@@ -87,15 +103,17 @@ export class Dataplane implements EnforcementSink, PortSetSink, HostSink, AsyncD
   lastApplyTimings: ApplyTimings = noTimings;
 
   private constructor(options: DataplaneOptions, network: HostNetwork) {
-    const { clock, log } = options;
+    const { clock, log, onMeasured = () => {} } = options;
     const { counters } = this;
     this.#settings = { ...defaultSettings, ...options.settings };
     this.#options = options;
     this.#network = network;
+    this.#onMeasured = onMeasured;
     this.#filter = new FilterSync({ settings: this.#settings, network, counters, log });
     this.#routes = new RouteSync({
       network,
       counters,
+      onMeasured,
       clock,
       log,
       settings: this.#settings,
@@ -223,8 +241,9 @@ export class Dataplane implements EnforcementSink, PortSetSink, HostSink, AsyncD
   }
 
   /** What of ours is in the kernel. */
-  get objectCounts(): FilterCounts & { readonly routes: number } {
-    return { ...this.#filter.ruleset.counts, routes: this.#routes.plan.tracker.allActual.size };
+  get objectCounts(): ObjectCounts {
+    const interfaces = this.#interfaces.endpoints.linkCount;
+    return { ...this.#filter.ruleset.counts, routes: this.#routes.plan.tracker.allActual.size, interfaces };
   }
 
   /** Blocks of other hosts that have no route, with the kernel's reason; tried again with every pass. */
@@ -380,7 +399,19 @@ export class Dataplane implements EnforcementSink, PortSetSink, HostSink, AsyncD
       hostInterfaces: this.#hostInterfaces,
       bandwidth: this.#bandwidth,
     };
-    for (const change of this.#network.changes()) digest(change, parts, this.#stale);
+    const changes = this.#network.changes();
+    for (const change of changes) digest(change, parts, this.#stale);
+    this.#measureChanges(changes);
+  }
+
+  #measureChanges(changes: readonly Change[]): void {
+    let [links, addresses] = [0, 0];
+    for (const { kind } of changes) {
+      if (kind === "link" || kind === "link-gone") links++;
+      else if (kind === "address" || kind === "address-gone") addresses++;
+    }
+    if (links > 0) this.#onMeasured("interface-changes", links);
+    if (addresses > 0) this.#onMeasured("address-changes", addresses);
   }
 
   /** Who is enforced on the interface may have changed. */
@@ -408,7 +439,8 @@ export class Dataplane implements EnforcementSink, PortSetSink, HostSink, AsyncD
     if (!this.#stale.forward) return [];
     this.#stale.forward = false;
     try {
-      const repaired = await ensureFilterAccept(this.#network, this.#settings);
+      const iptables = timedIptables(this.#network, this.#options.clock, this.#onMeasured);
+      const repaired = await ensureFilterAccept(iptables, this.#settings);
       if (repaired > 0) this.#options.log.info({ event: "iptables_accept_changed", rules: repaired });
       return [];
     } catch (error) {

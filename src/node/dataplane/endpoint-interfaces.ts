@@ -97,6 +97,10 @@ export class EndpointInterfaces {
     return this.#endpoints.get(key)?.interfaceName;
   }
 
+  get linkCount(): number {
+    return this.#links.size;
+  }
+
   link(name: string): Link | undefined {
     return this.#links.get(name);
   }

@@ -5,9 +5,11 @@
  * Appended, not inserted: an administrator's explicit drop still counts, only the policy does not.
  * By mark and interface: without our table nothing carries the mark, and the host stays closed.
  */
+import type { Clock } from "../../base/clock.ts";
 import type { HostNetwork } from "../../kernel/host-network.ts";
 import type { IptablesChain, IptablesRule } from "../../kernel/iptables.ts";
 import type { HostSettings } from "../../policy/enforcement.ts";
+import type { OnMeasured } from "./apply-measures.ts";
 import { acceptedBit } from "./chain-names.ts";
 
 /** How our rules are told from all others, in any version. */
@@ -49,8 +51,34 @@ function parsed(line: string, chain: IptablesChain): IptablesRule {
   return { chain, arguments: words.slice(2).map((word) => word.replace(/^"|"$/g, "")) };
 }
 
+export type IptablesAccess = Pick<
+  HostNetwork,
+  "iptablesTables" | "markedIptablesRules" | "appendIptablesRule" | "deleteIptablesRule"
+>;
+
+/** The same, and how long each of the programs that it starts took. */
+export function timedIptables(network: IptablesAccess, clock: Clock, onMeasured: OnMeasured): IptablesAccess {
+  const timed = async <Result>(run: () => Promise<Result>): Promise<Result> => {
+    const startMs = clock.monotonicMs();
+    try {
+      return await run();
+    } finally {
+      onMeasured("child-process-seconds", (clock.monotonicMs() - startMs) / 1_000);
+    }
+  };
+  return {
+    iptablesTables: () => network.iptablesTables(),
+    markedIptablesRules: (...words) => timed(() => network.markedIptablesRules(...words)),
+    appendIptablesRule: (...words) => timed(() => network.appendIptablesRule(...words)),
+    deleteIptablesRule: (...words) => timed(() => network.deleteIptablesRule(...words)),
+  };
+}
+
 /** @returns how many rules were missing or too many. */
-export async function ensureFilterAccept(network: HostNetwork, settings: AcceptSettings | undefined): Promise<number> {
+export async function ensureFilterAccept(
+  network: IptablesAccess,
+  settings: AcceptSettings | undefined,
+): Promise<number> {
   let repaired = 0;
   const wanted = settings === undefined ? [] : wantedRules(settings);
   for (const { program, chains } of network.iptablesTables())
@@ -68,6 +96,6 @@ export async function ensureFilterAccept(network: HostNetwork, settings: AcceptS
   return repaired;
 }
 
-export async function removeFilterAccept(network: HostNetwork): Promise<void> {
+export async function removeFilterAccept(network: IptablesAccess): Promise<void> {
   await ensureFilterAccept(network, undefined);
 }

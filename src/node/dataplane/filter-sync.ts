@@ -2,6 +2,7 @@
 import { describeError, OperationError } from "../../base/errors.ts";
 import type { Log } from "../../base/log.ts";
 import type { HostNetwork } from "../../kernel/host-network.ts";
+import type { TableReadBack } from "../../kernel/nftables/tables.ts";
 import type { HostSettings } from "../../policy/enforcement.ts";
 import type { DataplaneCounters } from "./apply-measures.ts";
 import { Ruleset } from "./ruleset.ts";
@@ -26,7 +27,7 @@ export class FilterSync {
   /** @returns how many beliefs were wrong. */
   readBack(): number {
     const before = this.ruleset.pendingCount;
-    return Math.max(0, this.ruleset.observed(this.#network.readTable()) - before);
+    return Math.max(0, this.ruleset.observed(this.#readTable()) - before);
   }
 
   /**
@@ -51,17 +52,31 @@ export class FilterSync {
     this.#commit({ sweep: inSync, replace });
   }
 
+  #readTable(): TableReadBack | undefined {
+    this.#counters.filterReads++;
+    try {
+      return this.#network.readTable();
+    } catch (error) {
+      this.#counters.filterReadErrors++;
+      throw error;
+    }
+  }
+
   #commit(options: { sweep: boolean; replace: boolean }): void {
     const operations = this.ruleset.transaction(options);
     if (operations.length > 0) {
+      const onSets = operations.some((operation) => "set" in operation) ? 1 : 0;
+      this.#counters.filterTransactions++;
+      this.#counters.filterSetTransactions += onSets;
       try {
         this.#network.commit(operations);
       } catch (error) {
         this.#failuresInRow++;
+        this.#counters.filterErrors++;
+        this.#counters.filterSetErrors += onSets;
         this.#closeRefused(error);
         throw error;
       }
-      this.#counters.filterTransactions++;
       this.#counters.filterOperations += operations.length;
     }
     this.ruleset.applied(options);

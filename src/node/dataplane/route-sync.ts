@@ -10,7 +10,7 @@ import type { ForeignRoute } from "../../kernel/foreign-routes.ts";
 import type { HostNetwork } from "../../kernel/host-network.ts";
 import type { Route } from "../../kernel/routes.ts";
 import type { HostSettings } from "../../policy/enforcement.ts";
-import type { DataplaneCounters } from "./apply-measures.ts";
+import type { DataplaneCounters, MeasureName, OnMeasured } from "./apply-measures.ts";
 import type { EndpointInterfaces } from "./endpoint-interfaces.ts";
 import { ForeignRoutes } from "./foreign-routes.ts";
 import { localAddressOf, RoutePlan } from "./route-plan.ts";
@@ -23,6 +23,7 @@ export type RouteSettings = Pick<HostSettings, "routeSource" | "removeExternalRo
 export interface RouteSyncOptions {
   readonly network: HostNetwork;
   readonly counters: DataplaneCounters;
+  readonly onMeasured: OnMeasured;
   readonly clock: Clock;
   readonly log: Log;
   readonly settings: RouteSettings;
@@ -39,6 +40,7 @@ export class RouteSync {
   readonly plan = new RoutePlan();
   readonly #network: HostNetwork;
   readonly #counters: DataplaneCounters;
+  readonly #onMeasured: OnMeasured;
   readonly #clock: Clock;
   readonly #log: Log;
   /** Addresses given back whose connections are not forgotten yet. */
@@ -53,6 +55,7 @@ export class RouteSync {
     this.#foreign = new ForeignRoutes({ ...options, removesAll: options.settings.removeExternalRoutes });
     this.#network = options.network;
     this.#counters = options.counters;
+    this.#onMeasured = options.onMeasured;
     this.#clock = options.clock;
     this.#log = options.log;
   }
@@ -86,8 +89,10 @@ export class RouteSync {
   readBack(): number {
     const { tracker } = this.plan;
     const before = tracker.pendingPuts.size + tracker.pendingRemovals.size;
-    this.plan.observed(this.#network.routes());
-    this.#foreign.readBack();
+    this.#timed("routes-read-seconds", () => {
+      this.plan.observed(this.#network.routes());
+      this.#foreign.readBack();
+    });
     return Math.max(0, tracker.pendingPuts.size + tracker.pendingRemovals.size - before);
   }
 
@@ -117,7 +122,9 @@ export class RouteSync {
       if (tracker.pendingRemovals.has(key)) failures.push(...this.#remove(route));
     }
     if (!this.#flowsAreDue()) return failures;
-    this.#counters.flowsForgotten += this.#network.forgetFlows([...this.#freed.keys()]);
+    this.#counters.flowsForgotten += this.#timed("flows-forgotten-seconds", () =>
+      this.#network.forgetFlows([...this.#freed.keys()]),
+    );
     this.#freed.clear();
     return failures;
   }
@@ -149,6 +156,15 @@ export class RouteSync {
     if (inSync) failures.push(...[...tracker.pendingRemovals].flatMap((key) => this.#remove(tracker.actual(key))));
     // After our own: at no instant is an address without a route.
     return [...failures, ...this.#foreign.remove(inSync)];
+  }
+
+  #timed<Result>(name: MeasureName, work: () => Result): Result {
+    const startMs = this.#clock.monotonicMs();
+    try {
+      return work();
+    } finally {
+      this.#onMeasured(name, (this.#clock.monotonicMs() - startMs) / 1_000);
+    }
   }
 
   #remove(route: Route | undefined): readonly unknown[] {

@@ -47,13 +47,11 @@ import { PacketLimits } from "./packet-limits.ts";
 import { PortSets } from "./port-sets.ts";
 import { dropRule, portSetsUsed, renderRules, setsUsed } from "./rule-rendering.ts";
 import { SiblingTargets, siblingHooks, siblingMap, siblingMaps, siblingRules } from "./sibling-datagrams.ts";
-import { TrackedSets } from "./tracked-sets.ts";
+import { type SetCounts, TrackedSets } from "./tracked-sets.ts";
 
-export interface FilterCounts {
+export interface FilterCounts extends SetCounts {
   readonly chains: number;
   readonly rules: number;
-  readonly sets: number;
-  readonly maps: number;
 }
 
 interface Programmed {

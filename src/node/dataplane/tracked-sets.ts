@@ -6,6 +6,7 @@ import {
   elementValueText,
   type Operation,
   type SetElement,
+  type SetKind,
   type SetSpec,
 } from "../../kernel/nftables/ruleset.ts";
 import type { TableReadBack } from "../../kernel/nftables/tables.ts";
@@ -13,6 +14,13 @@ import type { TableReadBack } from "../../kernel/nftables/tables.ts";
 interface TrackedSet {
   readonly spec: SetSpec;
   readonly elements: Tracker<string, SetElement>;
+}
+
+export interface SetCounts {
+  readonly sets: number;
+  /** Those of the sets that hold addresses of the family. */
+  readonly addressSets: Readonly<Record<4 | 6, number>>;
+  readonly maps: number;
 }
 
 const sameElement = (a: SetElement, b: SetElement) => elementValueText(a) === elementValueText(b);
@@ -80,10 +88,12 @@ export class TrackedSets {
   }
 
   /** Of the kernel's, as far as it has said yes. */
-  get counts(): { readonly sets: number; readonly maps: number } {
+  get counts(): SetCounts {
     const kinds = [...this.#existence.allActual.values()].map(({ kind }) => kind);
-    const maps = kinds.filter((kind) => kind === "interface-verdicts" || kind.startsWith("address-map")).length;
-    return { sets: kinds.length - maps, maps };
+    const isMap = (kind: SetKind) => kind === "interface-verdicts" || kind.startsWith("address-map");
+    const sets = kinds.filter((kind) => !isMap(kind));
+    const ofFamily = (family: 4 | 6) => sets.filter((kind) => kind.endsWith(`${family}`)).length;
+    return { sets: sets.length, addressSets: { 4: ofFamily(4), 6: ofFamily(6) }, maps: kinds.length - sets.length };
   }
 
   get pendingCount(): number {
