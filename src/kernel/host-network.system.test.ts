@@ -11,7 +11,7 @@ import { renderTransaction } from "./nftables/render.ts";
 import type { ElementOperation, Operation, SetSpec } from "./nftables/ruleset.ts";
 import { chainHash, NftTable, ruleOperations } from "./nftables/tables.ts";
 import { FakeNetwork } from "./testing/fake-network.ts";
-import { interfaceNamed, TestNamespace } from "./testing/test-namespaces.ts";
+import { eventually, interfaceNamed, TestNamespace } from "./testing/test-namespaces.ts";
 import type { TokenBucket } from "./traffic-control.ts";
 
 const options = { routeProtocol: 109, table: "margay" };
@@ -224,9 +224,11 @@ test("thousands of elements go in one transaction, and a big set does not slow d
   const read = network.readTable();
   expect(read?.sets.get("networks")?.elements.size).toBe(many.length);
   expect(read?.sets.get("verdicts")?.elements.size).toBe(names.length);
-  const startMs = performance.now();
+  const before = process.cpuUsage();
   for (let at = 0; at < 100; at++) network.commit([add(networks, `11.0.0.${at}/32`)]);
-  expect((performance.now() - startMs) / 100).toBeLessThan(5); // measured: 0.05 ms; through libnftables 20 ms
+  // Of the processor, whoever else wants it. Measured: 0.05 ms; through libnftables 20 ms.
+  const { user, system } = process.cpuUsage(before);
+  expect((user + system) / 1_000 / 100).toBeLessThan(5);
 });
 
 test("a chain's hash reads back as written, and as nothing when somebody touched it", () => {
@@ -301,7 +303,7 @@ test("changes of others are reported, our own are not, and a lost event is admit
   expect(tables()).toEqual([]);
 }, 20_000);
 
-test("links, addresses, routes and settings are what `ip` and `cat` say they are", () => {
+test("links, addresses, routes and settings are what `ip` and `cat` say they are", async () => {
   using namespace = new TestNamespace("contract", { enter: true });
   using network = LinuxHostNetwork.open(options);
   using socket = NetlinkSocket.open(netlinkRoute);
@@ -314,9 +316,11 @@ test("links, addresses, routes and settings are what `ip` and `cat` say they are
   });
   network.setLink("cali.1", { up: true });
   network.setLink("temp1", { up: true });
-  expect(network.links().find(({ name }) => name === "cali.1")).toMatchObject({
+  const made = () => network.links().find(({ name }) => name === "cali.1");
+  // The kernel sees to the carrier in its own time.
+  await eventually("running", () => made()?.running === true);
+  expect(made()).toMatchObject({
     up: true,
-    running: true,
     mtu: 1400,
     mac: "02:00:00:00:00:01",
     kind: "veth",

@@ -6,7 +6,7 @@ import type { IpAddress } from "../base/addresses.ts";
 import { type Change, ChangeFeed } from "./changes.ts";
 import { forgetFlows } from "./conntrack.ts";
 import { type ForeignRoute, listForeignRoutes, removeForeignRoute } from "./foreign-routes.ts";
-import { listAddresses } from "./interface-addresses.ts";
+import { interfaceWithAddress } from "./interface-addresses.ts";
 import {
   appendRule,
   deleteRule,
@@ -19,7 +19,16 @@ import {
   listMarked,
 } from "./iptables.ts";
 import { isKernelError } from "./libc.ts";
-import { createVeth, deleteLink, type Link, type LinkChange, listLinks, setLink, type VethSpec } from "./links.ts";
+import {
+  createVeth,
+  deleteLink,
+  type Link,
+  type LinkChange,
+  linkOfIndex,
+  listLinks,
+  setLink,
+  type VethSpec,
+} from "./links.ts";
 import { attributesIn, textOf } from "./netlink/message.ts";
 import { NetlinkSocket, netlinkNetfilter, netlinkRoute } from "./netlink/socket.ts";
 import { Libnftables } from "./nftables/libnftables.ts";
@@ -110,8 +119,8 @@ export class LinuxHostNetwork implements HostNetwork {
   }
 
   linkWithAddress(address: IpAddress): Link | undefined {
-    const owner = listAddresses(this.#route).find((candidate) => candidate.address === address);
-    return owner && this.links().find((link) => link.index === owner.interfaceIndex);
+    const index = interfaceWithAddress(this.#route, address);
+    return index === undefined ? undefined : linkOfIndex(this.#route, index);
   }
 
   createVeth(spec: VethSpec): void {

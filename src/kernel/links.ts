@@ -56,6 +56,16 @@ export function listLinks(socket: NetlinkSocket): Link[] {
   return messages.flatMap((message) => parseLink(message) ?? []);
 }
 
+/** Undefined when there is none of this index. */
+export function linkOfIndex(socket: NetlinkSocket, index: number): Link | undefined {
+  try {
+    return parseLink(socket.query(`find link ${index}`, getLink, (writer) => ifinfo(writer, index, 0, 0)));
+  } catch (error) {
+    if (isKernelError(error, "ENODEV")) return undefined;
+    throw error;
+  }
+}
+
 /** Undefined when the message is not about a link (an event of bridge ports, for example). */
 export function parseLink(message: Message): Link | undefined {
   if (message.body.length < infoBytes || message.body[0] !== 0) return undefined;
