@@ -246,23 +246,6 @@ export class Ipam {
     return { released: those("released"), inUse: those("in-use") };
   }
 
-  /**
-   * All a host has in the address plan: blocks, affinities, its own directory, and, if its containers are known to be gone,
-   * the addresses that say they are its own.
-   */
-  async removeHost(
-    host: string,
-    { addresses = false }: { readonly addresses?: boolean } = {},
-  ): Promise<AffinitiesReleased> {
-    if (addresses) {
-      const own = (await this.listHeld()).filter(({ attributes }) => attributes.node === host);
-      await this.releaseAddresses(own.map(({ address, handle, sequence }) => ({ address, handle, sequence })));
-    }
-    const released = await this.releaseAffinities({ host });
-    await this.#store.delete(affinitiesPrefix(host).slice(0, -1));
-    return released;
-  }
-
   /** Affinity keys, and blocks whose affinity key a crash has taken. */
   async #affinities(host: string | undefined): Promise<readonly AffinityKey[]> {
     const prefix = host === undefined ? `${ipamPrefix}host/` : affinitiesPrefix(host);

@@ -277,6 +277,21 @@ test("datastore 65: a host that comes back meanwhile loses nothing from then on"
   }
 });
 
+test("an endpoint that can be read and is not valid goes with its host", async () => {
+  const { all, kept } = await cluster();
+  await using _ = all;
+  await all.assign("h2", { handle: "odd" });
+  const key = resourceKey({ kind: "WorkloadEndpoint", namespace: "default", name: "h2-mesos-odd-eth0" });
+  const spec = { node: "h2", ipNetworks: ["no address"] };
+  await all.store.put(key, encode({ kind: "WorkloadEndpoint", apiVersion: "v3", metadata: { name: "x" }, spec }));
+  await all.store.delete(nodeKey("h2"));
+  const { pass } = clearing(all);
+  await pass();
+  await all.clock.advance(graceMs);
+  await pass();
+  await expectCleared(all, kept);
+});
+
 test("an endpoint nobody can read keeps what it may mean", async () => {
   const { all, kept } = await cluster();
   await using _ = all;

@@ -3,10 +3,10 @@
 import { OperationError } from "../../../base/errors.ts";
 import { Ipam } from "../../../ipam/ipam.ts";
 import { nodeKey } from "../../../model/keys.ts";
+import { removeHostsThings } from "../../../node/host-removal.ts";
 import { stopService } from "../../services/local-services.ts";
 import { servicePlaces } from "../../services/service-record.ts";
 import { type CalicoctlContext, CommandFailure, paragraph } from "../command.ts";
-import { deleteNodesThings } from "../modern/resource-cascades.ts";
 import { forgetNodeName } from "../this-host.ts";
 import { type ClassicEndpoint, listEndpoints } from "./endpoint-access.ts";
 import { checkNotStartedElsewhere, nodeContainer, nodeInContainer, nodeState } from "./node-state.ts";
@@ -81,8 +81,14 @@ export async function removeNode(context: CalicoctlContext, typed: Typed): Promi
     await clearKernel();
     forgetNodeName();
   }
-  await deleteNodesThings({ store, clock, signal: io.signal, ipam: new Ipam({ store, clock }) }, name);
-  await store.delete(nodeKey(name));
+  const key = nodeKey(name);
+  const removed = { key, modRevision: (await store.get(key))?.modRevision ?? 0 };
+  const ipam = new Ipam({ store, clock });
+  if (!(await removeHostsThings({ store, ipam, host: name, removed, signal: io.signal }))) {
+    const problem = `The node was changed while it was being removed. Please run 'calicoctl node remove' again.`;
+    throw new CommandFailure("stdout", paragraph(problem));
+  }
+  await store.delete(key);
   io.stdout("Node configuration removed\n");
   return 0;
 }

@@ -15,7 +15,7 @@ import { ipPoolKey, resourceKey } from "../../../model/keys.ts";
 import { apiVersion, decode, newMetadata } from "../../../model/resource.ts";
 import type { KeyValue, Store } from "../../../store/store.ts";
 import { type CalicoctlContext, type Command, CommandFailure, paragraph } from "../command.ts";
-import { deleteIpPool } from "../modern/resource-cascades.ts";
+import { deleteIpPool } from "../modern/pool-deletion.ts";
 import { cidrsOfRange } from "./address-range.ts";
 import { storeToWrite } from "./classic-store.ts";
 import { prettyTable } from "./pretty-table.ts";

@@ -13,10 +13,11 @@ import { storedPolicyMetadata } from "../../../model/policy-names.ts";
 import { isTieredPolicy, tierOf } from "../../../model/policy-resource.ts";
 import { defaultAllowProfileName } from "../../../model/profile.ts";
 import { type AnyResource, apiVersion, check, encode, type Metadata, newMetadata } from "../../../model/resource.ts";
+import { removeHostsThings } from "../../../node/host-removal.ts";
 import type { KeyValue } from "../../../store/store.ts";
 import type { ResourceStore } from "../dry-run-store.ts";
+import { deleteIpPool } from "./pool-deletion.ts";
 import { readable } from "./readable-resource.ts";
-import { deleteIpPool, deleteNodesThings } from "./resource-cascades.ts";
 import {
   alreadyExists,
   doesNotExist,
@@ -121,9 +122,13 @@ export class ResourceWriter {
     if (id.kind === "Tier") await checkTierRemoval(store, id.name);
     await this.#attempts(id, resourceVersion, like, async (kv) => {
       if (id.kind === "IPPool") return await deleteIpPool(this.#options, kv);
-      if (id.kind === "Node") await deleteNodesThings(this.#options, id.name);
+      const unchanged = { key: kv.key, modRevision: kv.modRevision };
+      if (id.kind === "Node") {
+        const done = await removeHostsThings({ ...this.#options, host: id.name, removed: unchanged });
+        if (!done) return false;
+      }
       const { succeeded } = await store.transact({
-        compare: [{ key: kv.key, modRevision: kv.modRevision }],
+        compare: [unchanged],
         success: [{ delete: kv.key }],
       });
       return succeeded;

@@ -5,7 +5,14 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Ipam } from "../../../ipam/ipam.ts";
-import { blocksPrefix, nodeKey, parseResourceKey, resourceKey, resourcesPrefix } from "../../../model/keys.ts";
+import {
+  blocksPrefix,
+  nodeKey,
+  parseResourceKey,
+  resourceKey,
+  resourcesPrefix,
+  workloadEndpointKey,
+} from "../../../model/keys.ts";
 import { isNamespaced, type Kind } from "../../../model/kinds.ts";
 import { newNode } from "../../../model/node.ts";
 import { encode } from "../../../model/resource.ts";
@@ -353,6 +360,43 @@ test("a host that is deleted takes its endpoints, addresses and configuration al
   expect((await at.run("apply -f -", all)).code).toBe(0);
   expect((await at.run("delete node n")).code).toBe(0);
   expect(await at.keys()).toEqual(["hostendpoints/other"]);
+});
+
+test("a host that is deleted leaves an address that an endpoint of another host claims", async () => {
+  await using at = await calicoctlCluster();
+  await at.run("apply -f -", several(pool("a", "10.0.0.0/16"), documents.Node ?? ""));
+  const ipam = new Ipam({ store: at.store, clock: at.clock });
+  const moved = await ipam.assignAddress({ host: "n", family: 4, handle: "moved", attributes: { node: "n" } });
+  await ipam.assignAddress({ host: "n", family: 4, handle: "own", attributes: { node: "n" } });
+  const wep = { ...JSON.parse(documents.WorkloadEndpoint ?? ""), metadata: { name: "m-k8s-p-e" } };
+  const spec = { ...wep.spec, node: "m", ipNetworks: [`${moved}/32`] };
+  await at.store.put(workloadEndpointKey("default", "m-k8s-p-e"), JSON.stringify({ ...wep, spec }));
+  expect((await at.run("delete node n")).code).toBe(0);
+  expect((await ipam.listHeld()).map(({ handle }) => handle)).toEqual(["moved"]);
+});
+
+test("a host whose Node is written anew while its things are taken away keeps what it still has", async () => {
+  await using at = await calicoctlCluster();
+  const all = several(documents.Node ?? "", documents.WorkloadEndpoint ?? "", documents.HostEndpoint ?? "");
+  await at.run("apply -f -", all);
+  const { stdout: versioned } = await at.run("get node n -o yaml");
+  const node = (await at.store.get(nodeKey("n")))?.value ?? "";
+  let changed = false;
+  const transact: Store["transact"] = async (...given) => {
+    const outcome = await at.store.transact(...given);
+    // The first of its things, the endpoint, has just gone.
+    const first = !changed && given[0].success.some((operation) => "delete" in operation);
+    changed ||= first;
+    if (first) await at.store.put(nodeKey("n"), node);
+    return outcome;
+  };
+  const said = await at.run("delete -f -", { stdin: versioned, connection: { transact } });
+  expect(said.stderr).toContain("update conflict: Node(n)");
+  expect(await at.keys()).toEqual(["hostendpoints/h", "nodes/n"]);
+  // Who does not say which version he means wants it gone all the same.
+  changed = false;
+  expect((await at.run("delete node n", { connection: { transact } })).code).toBe(0);
+  expect(await at.keys()).toEqual([]);
 });
 
 test("a change by somebody else in between is written over after another look, five times at most", async () => {

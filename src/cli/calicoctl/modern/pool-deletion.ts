@@ -1,18 +1,15 @@
-/** What goes with a pool or a host that is deleted (calico-datastore.md 2.1, 2.8). */
+/** What goes with a pool that is deleted (calico-datastore.md 2.8). */
 
 import { tryParseCidr } from "../../../base/addresses.ts";
 import type { Clock } from "../../../base/clock.ts";
 import type { Ipam } from "../../../ipam/ipam.ts";
 import { IpPool } from "../../../model/ip-pool.ts";
-import { resourceKey } from "../../../model/keys.ts";
-import type { Kind } from "../../../model/kinds.ts";
-import { type AnyResource, encode } from "../../../model/resource.ts";
+import { encode } from "../../../model/resource.ts";
 import type { KeyValue } from "../../../store/store.ts";
 import type { ResourceStore } from "../dry-run-store.ts";
 import { readable } from "./readable-resource.ts";
-import { resourcesOfKind } from "./resource-store-checks.ts";
 
-interface CascadeOptions {
+interface PoolDeletionOptions {
   readonly store: ResourceStore;
   readonly clock: Clock;
   readonly signal: AbortSignal;
@@ -26,7 +23,10 @@ const disabledBeforeReleaseMs = 500;
  * Disables the pool, gives back the hosts' blocks, deletes it; addresses in use stay in blocks without owner. False: the
  * pool was changed meanwhile.
  */
-export async function deleteIpPool({ store, clock, signal, ipam }: CascadeOptions, kv: KeyValue): Promise<boolean> {
+export async function deleteIpPool(
+  { store, clock, signal, ipam }: PoolDeletionOptions,
+  kv: KeyValue,
+): Promise<boolean> {
   const pool = IpPool.safeParse(readable(kv.value, kv.key)).data;
   let { modRevision } = kv;
   if (pool !== undefined && pool.spec.disabled !== true) {
@@ -45,24 +45,4 @@ export async function deleteIpPool({ store, clock, signal, ipam }: CascadeOption
     success: [{ delete: kv.key }],
   });
   return succeeded;
-}
-
-/** Everything of a host that is not the Node itself, addresses first: done twice it is done once. */
-export async function deleteNodesThings({ store, ipam }: CascadeOptions, node: string): Promise<void> {
-  await ipam?.removeHost(node, { addresses: true });
-  for (const kind of ["WorkloadEndpoint", "BGPPeer", "HostEndpoint"] as const) {
-    const own = (await resourcesOfKind(store, kind)).filter(({ spec }) => spec?.node === node);
-    for (const resource of own) await deleteKey(store, keyOf(kind, resource));
-  }
-  for (const kind of ["FelixConfiguration", "BGPConfiguration"] as const) {
-    await deleteKey(store, resourceKey({ kind, name: `node.${node}` }));
-  }
-}
-
-function keyOf(kind: Kind, { metadata: { name, namespace } }: AnyResource): string {
-  return resourceKey({ kind, name, ...(namespace === undefined ? {} : { namespace }) });
-}
-
-async function deleteKey(store: ResourceStore, key: string): Promise<void> {
-  await store.transact({ compare: [], success: [{ delete: key }] });
 }
