@@ -9,7 +9,7 @@
  * Absent on purpose: clocks, promises, I/O, locks, retries, nftables syntax, anything named after Mesos or Docker.
  */
 
-import type { Cidr, IpAddress } from "../base/addresses.ts";
+import type { Cidr } from "../base/addresses.ts";
 import { BadInput, describeError, invariant } from "../base/errors.ts";
 import {
   type FelixConfigurationSpec,
@@ -23,15 +23,8 @@ import { decodeNode, type Node } from "../model/node.ts";
 import { decodeProfile, defaultAllowProfile, defaultAllowProfileName, type Profile } from "../model/profile.ts";
 import { decodeTier } from "../model/tier.ts";
 import { ActiveRules } from "./active-rules.ts";
-import {
-  hostEndpointEnforcement,
-  listsOfEndpoint,
-  listsOfHostEndpoint,
-  profileId,
-  type TierInfo,
-  workloadEnforcement,
-} from "./endpoint-enforcement.ts";
-import type { EndpointEnforcement, EnforcementSink, HostEndpointEnforcement, RuleListId } from "./enforcement.ts";
+import { hostEndpointEnforcement, profileId, type TierInfo, workloadEnforcement } from "./endpoint-enforcement.ts";
+import type { EnforcementSink, RuleListId } from "./enforcement.ts";
 import { type EffectiveSettings, effectiveSettings } from "./host-settings.ts";
 import { LabelIndex, type LabelIndexCounts } from "./label-index.ts";
 import {
@@ -49,6 +42,7 @@ import { Routes } from "./routes.ts";
 import { type ConvertedRules, convertRules } from "./rule-conversion.ts";
 import { RuleSource } from "./rule-source.ts";
 import { readStagedPolicy, type StagedPolicy, type StagedReport } from "./staged-policy.ts";
+import { type Enforcement, Told } from "./told.ts";
 import { UnreadableSets } from "./unreadable-sets.ts";
 
 type LocalSubject = Endpoint | HostInterface;
@@ -57,21 +51,6 @@ interface LocalEndpoint {
   readonly endpoint: LocalSubject;
   /** Keys of the policies that select it. */
   readonly policies: Set<string>;
-}
-
-type Enforcement =
-  | { readonly kind: "workload"; readonly enforcement: EndpointEnforcement }
-  | { readonly kind: "host"; readonly enforcement: HostEndpointEnforcement };
-
-interface Told {
-  readonly kind: Enforcement["kind"];
-  readonly text: string;
-  readonly lists: ReadonlySet<RuleListId>;
-}
-
-interface Change {
-  readonly tell: () => void;
-  readonly removal: boolean;
 }
 
 export class PolicyCalculator {
@@ -91,7 +70,6 @@ export class PolicyCalculator {
   readonly #localSettings: readonly FelixConfigurationSpec[];
   #hostLabels: Readonly<Record<string, string>> = {};
   #settings: EffectiveSettings;
-  #settingsTold: string | undefined;
   readonly #ruleSources = new Map<RuleListId, RuleSource>();
   readonly #tiers = new Map<string, TierInfo>();
   readonly #pools = new Map<string, { cidr: Cidr; natOutgoing: boolean }>();
@@ -100,9 +78,7 @@ export class PolicyCalculator {
   readonly #unreadable = new UnreadableSets();
 
   readonly #dirty = new Set<string>();
-  readonly #told = new Map<string, Told>();
-  #poolsTold: string | undefined;
-  #hostsTold: string | undefined;
+  readonly #told: Told;
 
   /** `localSettings`: what the host was started with, weakest first; stronger than the store. */
   constructor({
@@ -116,6 +92,7 @@ export class PolicyCalculator {
   }) {
     this.#host = host;
     this.#sink = sink;
+    this.#told = new Told(sink, this.#rules);
     this.#localSettings = localSettings;
     this.#routes = new Routes(host);
     this.#settings = effectiveSettings(host, this.#configurations, {}, localSettings);
@@ -173,16 +150,17 @@ export class PolicyCalculator {
   /** Tells the sink what has changed since the last flush: dependencies first, removals in reverse. */
   flush(): void {
     if (!this.#inSync) return;
-    this.#flushSettings();
-    const changed = this.#recompute();
+    this.#told.settings(this.#settings.settings);
+    const changed = this.#told.changes(this.#dirty, (key) => this.#enforcementOf(key));
+    this.#dirty.clear();
     this.#rules.flushAdditions(this.#sink, (id) => this.#rulesOf(id));
     for (const { removal, tell } of changed) if (!removal) tell();
     for (const { removal, tell } of changed) if (removal) tell();
     this.#rules.flushRemovals(this.#sink);
-    this.#flushPools();
+    this.#told.pools(this.#pools.values());
     const routes = this.#routes.take();
     if (routes === undefined) return;
-    this.#flushHosts(routes.hosts);
+    this.#told.hosts(routes.hosts);
     this.#sink.localBlocks(routes.own);
     this.#sink.remoteRoutes(routes.remote);
   }
@@ -398,40 +376,11 @@ export class PolicyCalculator {
     for (const [key, { policies }] of this.#local) if (policies.size > 0) this.#dirty.add(key);
   }
 
-  /** What has really changed, with the references to rule lists counted. */
-  #recompute(): readonly Change[] {
-    const changed: Change[] = [];
-    for (const key of this.#dirty) {
-      const local = this.#local.get(key);
-      const now = local && this.#enforcementOf(local);
-      const text = now && JSON.stringify(now.enforcement);
-      const before = this.#told.get(key);
-      if (text === before?.text) continue;
-      const lists = now === undefined ? noLists : listsOf(now);
-      for (const id of lists) if (!before?.lists.has(id)) this.#rules.refer(id, 1);
-      for (const id of before?.lists ?? noLists) if (!lists.has(id)) this.#rules.refer(id, -1);
-      if (now === undefined || text === undefined) this.#told.delete(key);
-      else this.#told.set(key, { kind: now.kind, text, lists });
-      if (now !== undefined) changed.push({ removal: false, tell: () => this.#tell(key, now) });
-      else if (before !== undefined) {
-        changed.push({ removal: true, tell: () => this.#tellRemoval(key, before.kind) });
-      }
-    }
-    this.#dirty.clear();
-    return changed;
-  }
-
-  #tell(key: string, now: Enforcement): void {
-    if (now.kind === "workload") this.#sink.endpoint(key, now.enforcement);
-    else this.#sink.hostEndpoint?.(key, now.enforcement);
-  }
-
-  #tellRemoval(key: string, kind: Enforcement["kind"]): void {
-    if (kind === "workload") this.#sink.endpoint(key, undefined);
-    else this.#sink.hostEndpoint?.(key, undefined);
-  }
-
-  #enforcementOf({ endpoint, policies }: LocalEndpoint): Enforcement {
+  /** Undefined: nothing is enforced for it on this host (any more). */
+  #enforcementOf(key: string): Enforcement | undefined {
+    const local = this.#local.get(key);
+    if (local === undefined) return undefined;
+    const { endpoint, policies } = local;
     const selecting = [...policies].flatMap((key) => this.#policies.get(key) ?? []);
     const context = {
       tiers: this.#tiers,
@@ -458,34 +407,6 @@ export class PolicyCalculator {
     invariant(result?.ok === true, `rule list ${id} is referred to but has no rules`);
     return result.rules;
   }
-
-  #flushSettings(): void {
-    const text = JSON.stringify(this.#settings.settings);
-    if (text === this.#settingsTold) return;
-    this.#settingsTold = text;
-    this.#sink.hostSettings?.(this.#settings.settings);
-  }
-
-  #flushHosts(addresses: readonly IpAddress[]): void {
-    const text = addresses.join();
-    if (text === this.#hostsTold) return;
-    this.#hostsTold = text;
-    this.#sink.hostAddresses?.(addresses);
-  }
-
-  #flushPools(): void {
-    const pools = [...this.#pools.values()].sort((a, b) => (a.cidr < b.cidr ? -1 : 1));
-    const text = JSON.stringify(pools);
-    if (text === this.#poolsTold) return;
-    this.#poolsTold = text;
-    this.#sink.natPools(pools);
-  }
-}
-
-const noLists: ReadonlySet<RuleListId> = new Set();
-
-function listsOf(now: Enforcement): ReadonlySet<RuleListId> {
-  return now.kind === "workload" ? listsOfEndpoint(now.enforcement) : listsOfHostEndpoint(now.enforcement);
 }
 
 function tierInfo(text: string, key: string): TierInfo {
