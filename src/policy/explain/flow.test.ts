@@ -8,41 +8,16 @@ import {
   globalPolicy,
   network,
   networkSet,
-  node,
   policy,
-  pool,
   profile,
   tier,
 } from "../testing/cluster-documents.ts";
+import { addresses, explainBetween, hosts, members, type Name, open } from "../testing/two-hosts.ts";
 import { readCluster } from "./cluster-model.ts";
 import { explainEndpoint } from "./endpoint.ts";
 import { explainFlow, type ModelFlow, partyAt } from "./flow.ts";
 import { packetOf, parseTraffic } from "./packet.ts";
 
-const addresses = {
-  a: "10.0.0.1",
-  b: "10.0.0.2",
-  c: "10.0.0.5",
-  outside: "9.9.9.9",
-  h1: "172.31.0.1",
-  h2: "172.31.0.2",
-};
-type Name = keyof typeof addresses;
-
-/** a and b on h1, c on h2; all in pool 10.0.0.0/16, with blocks and nodes. */
-const hosts: Documents = {
-  ...pool("10.0.0.0/16", true),
-  ...node("h1", "172.31.0.1/24"),
-  ...node("h2", "172.31.0.2/24"),
-  ...block("10.0.0.0/30", "h1", { 1: "h1", 2: "h1" }),
-  ...block("10.0.0.4/30", "h2", { 1: "h2" }),
-};
-const open = profile("open", { ingress: [{ action: "Allow" }], egress: [{ action: "Allow" }] });
-const members = (profiles: readonly string[], labels: Record<string, Record<string, string>> = {}): Documents => ({
-  ...endpoint("a", addresses.a, { profiles, labels: labels.a ?? {} }),
-  ...endpoint("b", addresses.b, { profiles, labels: labels.b ?? {} }),
-  ...endpoint("c", addresses.c, { host: "h2", profiles, labels: labels.c ?? {} }),
-});
 const base: Documents = {
   ...hosts,
   ...open,
@@ -50,11 +25,7 @@ const base: Documents = {
 };
 
 function explain(documents: Documents, from: Name, to: Name, port: string): ModelFlow {
-  const model = readCluster(Object.entries(documents));
-  const source = parseIpAddress(addresses[from]);
-  const destination = parseIpAddress(addresses[to]);
-  const packet = packetOf(source, destination, parseTraffic(port, "--port"), 50_000);
-  return explainFlow(model, partyAt(model, source), partyAt(model, destination), packet);
+  return explainBetween(documents, [from, to], port);
 }
 
 const deny = (spec: object) => globalPolicy("p", { selector: "role == 'db'", types: ["Ingress"], ...spec });

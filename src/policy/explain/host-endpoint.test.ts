@@ -1,45 +1,15 @@
 /** What explain says where a host's own interfaces stand under policy. */
 import { expect, test } from "bun:test";
 import { parseIpAddress } from "../../base/addresses.ts";
-import {
-  block,
-  type Documents,
-  endpoint,
-  felixConfiguration,
-  globalPolicy,
-  hostEndpoint,
-  node,
-  pool,
-  profile,
-} from "../testing/cluster-documents.ts";
+import { type Documents, felixConfiguration, globalPolicy, hostEndpoint, pool } from "../testing/cluster-documents.ts";
+import { addresses, explainBetween, hosts, members, type Name, open } from "../testing/two-hosts.ts";
 import { readCluster } from "./cluster-model.ts";
 import { explainHostEndpoint } from "./endpoint.ts";
-import { explainFlow, type ModelFlow, partyAt } from "./flow.ts";
+import type { ModelFlow } from "./flow.ts";
 import type { HostView } from "./host-endpoint.ts";
-import { packetOf, parseTraffic } from "./packet.ts";
 
-const addresses = {
-  a: "10.0.0.1",
-  b: "10.0.0.2",
-  c: "10.0.0.5",
-  outside: "9.9.9.9",
-  h1: "172.31.0.1",
-  h2: "172.31.0.2",
-};
-type Name = keyof typeof addresses;
-
-/** a and b on h1, c on h2, all open; h1 has an interface eth0 with its address, and eth1. */
-const base: Documents = {
-  ...pool("10.0.0.0/16"),
-  ...node("h1", "172.31.0.1/24"),
-  ...node("h2", "172.31.0.2/24"),
-  ...block("10.0.0.0/30", "h1", { 1: "h1", 2: "h1" }),
-  ...block("10.0.0.4/30", "h2", { 1: "h2" }),
-  ...profile("open", { ingress: [{ action: "Allow" }], egress: [{ action: "Allow" }] }),
-  ...endpoint("a", addresses.a, { profiles: ["open"] }),
-  ...endpoint("b", addresses.b, { profiles: ["open"] }),
-  ...endpoint("c", addresses.c, { host: "h2", profiles: ["open"] }),
-};
+/** All open; h1 has an interface eth0 with its address, and eth1. */
+const base: Documents = { ...hosts, ...open, ...members(["open"]) };
 const view: HostView = {
   inInterface: "eth0",
   outInterface: "eth0",
@@ -49,12 +19,10 @@ const view: HostView = {
   ]),
 };
 
-function explain(documents: Documents, from: Name, to: Name, port: string, sourcePort = 50_000): ModelFlow {
-  const model = readCluster(Object.entries({ ...base, ...documents }));
-  const [source, destination] = [parseIpAddress(addresses[from]), parseIpAddress(addresses[to])];
-  const packet = packetOf(source, destination, parseTraffic(port, "--port"), sourcePort);
-  const parties = [partyAt(model, source), partyAt(model, destination)] as const;
-  return explainFlow(model, ...parties, packet, new Map([["h1", view]]));
+function explain(documents: Documents, from: Name, to: Name, port: string, sourcePort?: number): ModelFlow {
+  const views = new Map([["h1", view]]);
+  const more = sourcePort === undefined ? { views } : { views, sourcePort };
+  return explainBetween({ ...base, ...documents }, [from, to], port, more);
 }
 
 const eth0 = (spec: object = {}) =>
