@@ -113,7 +113,7 @@ export class NodeAgent implements AsyncDisposable {
       log,
       host: host.name,
       settings: () => this.#settings,
-      stateOf: (key) => dataplane.stateOf(key),
+      stateOf: (key) => dataplane.standing.stateOf(key),
       ready: () => this.#everApplied,
     });
     this.#servers = new NodeServers({ board: this.health, metrics: this.metrics, log });
@@ -127,7 +127,7 @@ export class NodeAgent implements AsyncDisposable {
       labelIndex: () => this.#calculator.memberIndex,
       told: sink.counts,
       dataplane: dataplane.counters,
-      objects: () => dataplane.objectCounts,
+      objects: () => dataplane.standing.objectCounts,
       logFailures: options.logFailures,
     });
   }
@@ -170,7 +170,7 @@ export class NodeAgent implements AsyncDisposable {
   /** See Enforcement.programmed. */
   async programmed(key: string, revision: number, signal: AbortSignal): Promise<void> {
     await this.#enforcement.programmed(key, revision, signal);
-    const problem = this.dataplane.problemOf(key);
+    const problem = this.dataplane.standing.problemOf(key);
     if (problem === undefined) return;
     throw new OperationError("NODE_GATE_KERNEL", `the endpoint's policy is not in force: ${problem}`, {
       retry: "backoff",
@@ -261,8 +261,8 @@ export class NodeAgent implements AsyncDisposable {
     this.api.addStatus("dataplane", () => ({
       ...this.dataplane.counters,
       lastApplyMs: this.dataplane.lastApplyTimings,
-      unreachableBlocks: Object.fromEntries(this.dataplane.unreachableBlocks),
-      bandwidthNotLimited: Object.fromEntries(this.dataplane.bandwidthProblems),
+      unreachableBlocks: Object.fromEntries(this.dataplane.standing.unreachableBlocks),
+      bandwidthNotLimited: Object.fromEntries(this.dataplane.standing.bandwidthProblems),
     }));
     this.api.addQuestion("/v1/explain", (body) => this.#explain(check(KernelQuestion, body, "question")));
     this.#scope.run("explain", (signal) =>

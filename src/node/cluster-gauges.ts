@@ -4,7 +4,7 @@ import type { LogFailures } from "../base/log.ts";
 import type { LabelIndexCounts } from "../policy/label-index.ts";
 import type { ClusterCounts } from "./cluster-counts.ts";
 import type { DataplaneCounters } from "./dataplane/apply-measures.ts";
-import type { ObjectCounts } from "./dataplane/dataplane.ts";
+import type { ObjectCounts } from "./dataplane/standing.ts";
 
 export interface GaugeSources {
   readonly host: string;

@@ -38,15 +38,15 @@ test(
     ip("link", "set", "calia", "down");
     await eventually("the loss is seen", () => route() === "");
     await dataplane.apply();
-    expect(dataplane.problemOf("/test/a")).toBe("interface calia is down");
+    expect(dataplane.standing.problemOf("/test/a")).toBe("interface calia is down");
     attention = 0;
     ip("link", "set", "calia", "up");
     await eventually("it is noticed", () => attention > 0);
     await dataplane.apply();
-    expect([route(), dataplane.problemOf("/test/a")]).toEqual([before, undefined]);
+    expect([route(), dataplane.standing.problemOf("/test/a")]).toEqual([before, undefined]);
     ip("link", "set", "calia", "down", "name", "tmpa");
     await dataplane.apply();
-    expect(dataplane.problemOf("/test/a")).toBe("interface calia does not exist");
+    expect(dataplane.standing.problemOf("/test/a")).toBe("interface calia does not exist");
     ip("link", "set", "tmpa", "name", "calia", "up");
     await dataplane.apply();
     expect(route()).toBe(before);
@@ -56,7 +56,7 @@ test(
     const words = `ip link del calia; ip ${add}; ip link set tempnew up; ip link set calia up`;
     host.namespace.must("sh", "-ec", words);
     await dataplane.apply();
-    expect([route().replace(/ linkdown$/, ""), dataplane.problemOf("/test/a")]).toEqual([before, undefined]);
+    expect([route().replace(/ linkdown$/, ""), dataplane.standing.problemOf("/test/a")]).toEqual([before, undefined]);
     expect(host.namespace.must("cat", "/proc/sys/net/ipv4/conf/calia/proxy_arp").trim()).toBe("1");
     expect(dataplane.counters.filterTransactions).toBe(filterTransactions);
   },

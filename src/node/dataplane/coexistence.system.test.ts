@@ -271,7 +271,7 @@ test(
     expect(pings(b, web)).toBe(true);
     host.namespace.must("ip", "link", "del", "calia");
     await dataplane.apply();
-    expect(dataplane.problemOf("/test/a")).toContain("does not exist");
+    expect(dataplane.standing.problemOf("/test/a")).toContain("does not exist");
     expect(host.namespace.must("ip", "route")).not.toContain(web);
     attention = 0;
     host.namespace.must("iptables-nft", "-F", "FORWARD");
@@ -284,13 +284,13 @@ test(
     host.namespace.must("ip", "link", "set", "temp2", "up");
     host.namespace.must("ip", "link", "set", "calia", "up");
     await dataplane.apply();
-    expect(dataplane.problemOf("/test/a")).toBeUndefined();
+    expect(dataplane.standing.problemOf("/test/a")).toBeUndefined();
     expect(host.namespace.must("ip", "route", "get", web)).toContain("calia");
     expect(host.namespace.must("cat", "/proc/sys/net/ipv4/conf/calia/proxy_arp").trim()).toBe("1");
     // 4: two endpoints of one interface.
     dataplane.endpoint("/test/A", { ...endpointOf("A", "10.65.0.7", []), interfaceName: interfaceNamed("calia") });
     await dataplane.apply();
-    expect(dataplane.problemOf("/test/a")).toContain("belongs to /test/A");
+    expect(dataplane.standing.problemOf("/test/a")).toContain("belongs to /test/A");
   },
   timeoutMs,
 );

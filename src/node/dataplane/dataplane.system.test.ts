@@ -331,14 +331,14 @@ test(
       ]),
     );
     await dataplane.apply();
-    expect([...dataplane.unreachableBlocks.keys()]).toEqual([unreachable]);
+    expect([...dataplane.standing.unreachableBlocks.keys()]).toEqual([unreachable]);
     const routes = () => host.namespace.must("ip", "route", "show", "proto", "109");
     expect(routes()).toContain(`${reachable} via ${outside} dev eth0`);
     expect(routes()).not.toContain("10.65.3.0");
     host.namespace.must("ip", "addr", "add", "198.51.100.9/24", "dev", "eth0");
     await dataplane.apply();
     expect(routes()).toContain(`${unreachable} via 198.51.100.1`);
-    expect(dataplane.unreachableBlocks.size).toBe(0);
+    expect(dataplane.standing.unreachableBlocks.size).toBe(0);
     dataplane.remoteRoutes(new Map([[unreachable, via(outside)]]));
     await dataplane.apply();
     expect(routes()).not.toContain(`${reachable}`);
@@ -353,7 +353,7 @@ test("an interface of the host itself is never treated as an endpoint's", async 
   dataplane.setInSync();
   dataplane.endpoint("/test/evil", { ...endpointOf("x", web, []), interfaceName: interfaceNamed("eth0") });
   await dataplane.apply();
-  expect(dataplane.problemOf("/test/evil")).toContain('"eth0" does not begin with cali');
+  expect(dataplane.standing.problemOf("/test/evil")).toContain('"eth0" does not begin with cali');
   expect(host.namespace.must("nft", "list", "ruleset")).not.toContain('"eth0"');
   expect(pings(host.namespace, outside)).toBe(true);
   await expect(dataplane.removeVeth("eth0")).rejects.toThrow("none of an endpoint");

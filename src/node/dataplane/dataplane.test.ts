@@ -180,7 +180,7 @@ test("4: of two endpoints on one interface the smaller key is enforced, and the 
   await dataplane.apply();
   expect(network.text()).toContain("element endpoint-sources4 cali1 10.65.0.7");
   expect(network.text()).not.toContain("element endpoint-sources4 cali1 10.65.0.1");
-  expect(dataplane.problemOf("/test/1")).toBe("interface cali1 belongs to /test/0");
+  expect(dataplane.standing.problemOf("/test/1")).toBe("interface cali1 belongs to /test/0");
   dataplane.endpoint("/test/0", undefined);
   await dataplane.apply();
   expect(network.text()).toContain("element endpoint-sources4 cali1 10.65.0.1");
@@ -195,11 +195,11 @@ test("2, 3: an interface that comes late or comes back gets its settings and rou
   dataplane.setInSync();
   dataplane.endpoint("/test/9", endpointOf("9", "10.65.0.9", []));
   await dataplane.apply();
-  expect(dataplane.problemOf("/test/9")).toBe("interface cali9 does not exist");
+  expect(dataplane.standing.problemOf("/test/9")).toBe("interface cali9 does not exist");
   await dataplane.createVeth({ hostName: "cali9", containerName: "temp9" });
   expect(network.text()).toContain("route link 10.65.0.9/32 dev cali9"); // without another pass
   expect(network.readSetting(["ipv4", "conf", "cali9", "proxy_arp"])).toBe("1");
-  expect(dataplane.problemOf("/test/9")).toBeUndefined();
+  expect(dataplane.standing.problemOf("/test/9")).toBeUndefined();
   await dataplane.removeVeth("cali9");
   await dataplane.createVeth({ hostName: "cali9", containerName: "temp9" });
   await dataplane.apply();
@@ -219,14 +219,14 @@ test("a route that is no endpoint's holds nothing up when the kernel refuses it,
   dataplane.remoteRoutes(new Map([[parseCidr("10.65.1.0/26"), parseIpAddress("9.9.9.9")]]));
   dataplane.setInSync();
   await dataplane.apply();
-  expect([...dataplane.unreachableBlocks.keys()].sort()).toEqual([
+  expect([...dataplane.standing.unreachableBlocks.keys()].sort()).toEqual([
     parseCidr("10.65.1.0/26"),
     parseCidr("169.254.1.1/32"),
   ]);
   network.setLink("lo", { up: true });
   network.neighbours.add("9.9.9.9");
   await dataplane.apply();
-  expect(dataplane.unreachableBlocks.size).toBe(0);
+  expect(dataplane.standing.unreachableBlocks.size).toBe(0);
   expect(network.text()).toContain("route link 169.254.1.1/32 dev lo");
 });
 
@@ -263,14 +263,14 @@ test("rules this kernel cannot do close their own list and hold up nothing else,
   await expect(dataplane.apply()).rejects.toMatchObject({ code: "DATAPLANE_INCOMPLETE", retry: "backoff" });
   await expect(dataplane.apply()).rejects.toThrow("refuses");
   await dataplane.apply();
-  expect(dataplane.refusedChains).toEqual(["in/profile/logs"]);
+  expect(dataplane.standing.refusedChains).toEqual(["in/profile/logs"]);
   expect(network.text()).toContain("rule in/profile/logs 1 counter drop");
   expect(network.text()).toContain(`rule out/profile/logs 1 ${yes}`);
   expect(network.text()).toContain(`rule in/profile/net 1 ${yes}`);
   dataplane.ruleList("profile/logs", { inbound: [rule("allow")], outbound: [rule("allow")] });
   await dataplane.apply();
   expect(network.text()).toContain(`rule in/profile/logs 1 ${yes}`);
-  expect(dataplane.refusedChains).toEqual([]);
+  expect(dataplane.standing.refusedChains).toEqual([]);
 });
 
 test("49: a kernel that cannot limit bandwidth says so, and holds up nothing else; one that cannot count closes the endpoint", async () => {
@@ -284,23 +284,25 @@ test("49: a kernel that cannot limit bandwidth says so, and holds up nothing els
     dataplane.endpoint("/test/1", { ...endpointOf("1", "10.65.0.1", ["profile/net"]), limits });
   limited({ inbound: { bandwidth }, outbound: { bandwidth } });
   await dataplane.apply();
-  expect([...dataplane.bandwidthProblems]).toEqual([["cali1", expect.stringContaining("qdisc kind is unknown")]]);
-  expect(dataplane.problemOf("/test/1")).toBeUndefined();
+  expect([...dataplane.standing.bandwidthProblems]).toEqual([
+    ["cali1", expect.stringContaining("qdisc kind is unknown")],
+  ]);
+  expect(dataplane.standing.problemOf("/test/1")).toBeUndefined();
   expect(network.text()).toContain("element to-endpoint cali1 : goto to/");
   network.shaping.hasTokenBuckets = true;
   limited({ inbound: { bandwidth } });
   await dataplane.apply();
-  expect(dataplane.bandwidthProblems.size).toBe(0);
+  expect(dataplane.standing.bandwidthProblems.size).toBe(0);
   expect(network.text()).toContain("bucket cali1 ");
   network.incapableOf = ({ matches }) => matches.some(({ match }) => match === "connections-over");
   limited({ inbound: { connections: 3 } });
   for (let pass = 0; pass < 2; pass++) await dataplane.apply().catch(() => {});
   await dataplane.apply();
-  expect(dataplane.problemOf("/test/1")).toContain("cannot limit its packets or connections");
+  expect(dataplane.standing.problemOf("/test/1")).toContain("cannot limit its packets or connections");
   expect(network.text()).toMatch(/^rule limits-to\/cali1\/\S+ 1 counter drop/m);
   dataplane.endpoint("/test/1", endpointOf("1", "10.65.0.1", ["profile/net"]));
   await dataplane.apply();
-  expect(dataplane.problemOf("/test/1")).toBeUndefined();
+  expect(dataplane.standing.problemOf("/test/1")).toBeUndefined();
 });
 
 test("removing everything leaves only what was not ours", async () => {

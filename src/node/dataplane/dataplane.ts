@@ -8,14 +8,14 @@
  * - What is believed about the kernel is what it confirmed or reported, never what was sent.
  * Absent on purpose: policy decisions, the store, removal on shutdown (the kernel goes on enforcing without us).
  *
- * This file: the order of things. The parts are filter-sync.ts, interface-sync.ts, route-sync.ts, host-interfaces.ts and filter-accept.ts.
+ * This file: the order of things. The parts are filter-sync.ts, interface-sync.ts, route-sync.ts, host-interfaces.ts and filter-accept.ts;
+ * how it all stands is told by standing.ts.
  */
 import type { Cidr, IpAddress } from "../../base/addresses.ts";
 import type { Clock } from "../../base/clock.ts";
 import { describeError, OperationError } from "../../base/errors.ts";
 import type { Log } from "../../base/log.ts";
 import type { InterfaceName } from "../../base/names.ts";
-import type { Change } from "../../kernel/changes.ts";
 import { type HostNetwork, LinuxHostNetwork } from "../../kernel/host-network.ts";
 import type {
   EndpointEnforcement,
@@ -40,7 +40,7 @@ import {
 import { BandwidthSync } from "./bandwidth-sync.ts";
 import { routeProtocol, tableName } from "./chain-names.ts";
 import { defaultSettings } from "./default-settings.ts";
-import { digest, type Stale } from "./digest.ts";
+import { digest, measureChanges, type Parts, type Stale } from "./digest.ts";
 import { ensureFilterAccept, timedIptables } from "./filter-accept.ts";
 import { FilterSync } from "./filter-sync.ts";
 import { HostInterfaces } from "./host-interfaces.ts";
@@ -49,7 +49,7 @@ import { InterfaceSync, type VethRequest } from "./interface-sync.ts";
 import { requireKernelFeatures } from "./kernel-features.ts";
 import { removeEverything } from "./remove-everything.ts";
 import { RouteSync } from "./route-sync.ts";
-import type { FilterCounts } from "./ruleset.ts";
+import { Standing } from "./standing.ts";
 
 export interface DataplaneOptions {
   readonly clock: Clock;
@@ -68,12 +68,6 @@ export interface DataplaneOptions {
   readonly onMeasured?: OnMeasured;
 }
 
-export interface ObjectCounts extends FilterCounts {
-  readonly routes: number;
-  /** Of the host, whoever's they are. */
-  readonly interfaces: number;
-}
-
 /** Whoever called the failed pass tries again with its own back-off; the watch keeps out of it. */
 const pokeAfterFailureMs = 1_000;
 const resyncEveryDefaultMs = 90_000;
@@ -89,6 +83,8 @@ export class Dataplane implements EnforcementSink, PortSetSink, HostSink, AsyncD
   readonly #interfaces: InterfaceSync;
   readonly #hostInterfaces: HostInterfaces;
   readonly #bandwidth: BandwidthSync;
+  readonly #parts: Parts;
+  readonly standing: Standing;
   /** What must be read back before anything is believed about it. */
   readonly #stale: Stale = { links: true, table: true, routes: true, forward: true };
   #usesIpv6 = false;
@@ -128,6 +124,13 @@ export class Dataplane implements EnforcementSink, PortSetSink, HostSink, AsyncD
     const isEndpointName = (name: string) => this.#interfaces.endpoints.isEndpointName(name);
     this.#hostInterfaces = new HostInterfaces(network, isEndpointName);
     this.#bandwidth = new BandwidthSync(network, isEndpointName);
+    this.#parts = {
+      interfaces: this.#interfaces,
+      routes: this.#routes,
+      hostInterfaces: this.#hostInterfaces,
+      bandwidth: this.#bandwidth,
+    };
+    this.standing = new Standing(this.#parts, this.#filter.ruleset);
     this.#lastResyncMs = clock.monotonicMs();
   }
 
@@ -208,52 +211,6 @@ export class Dataplane implements EnforcementSink, PortSetSink, HostSink, AsyncD
   setInSync(): void {
     this.#inSync = true;
     this.#bandwidth.readBack();
-  }
-
-  /** Why an endpoint is not (fully) in force although apply() succeeded; undefined: it is. */
-  problemOf(key: string): string | undefined {
-    const name = this.#interfaces.endpoints.interfaceOf(key);
-    const limits = name && this.#filter.ruleset.limitProblemOf(name);
-    return this.#interfaces.endpoints.problemOf(key) ?? limits ?? this.#hostInterfaces.problemOf(key);
-  }
-
-  /** Interfaces in force that have not the bandwidth they should have, with the reason. */
-  get bandwidthProblems(): ReadonlyMap<string, string> {
-    return this.#bandwidth.problems;
-  }
-
-  /**
-   * For status: "up" when its interface is there, up and configured; "error" where nothing becomes of it before somebody
-   * changes something (a host endpoint without interface, two endpoints on one).
-   */
-  stateOf(key: string): "up" | "down" | "error" {
-    const { endpoints } = this.#interfaces;
-    if (!this.#hostInterfaces.has(key)) {
-      const state = endpoints.stateOf(key);
-      const name = endpoints.interfaceNameOf(key);
-      return state === "up" && name !== undefined && this.#interfaces.waitsForSettings(name) ? "down" : state;
-    }
-    const name = this.#hostInterfaces.interfaceOf(key);
-    if (name === undefined) return "error";
-    if (name === "*") return "up";
-    const link = endpoints.link(name);
-    return link === undefined ? "error" : link.up ? "up" : "down";
-  }
-
-  /** What of ours is in the kernel. */
-  get objectCounts(): ObjectCounts {
-    const interfaces = this.#interfaces.endpoints.linkCount;
-    return { ...this.#filter.ruleset.counts, routes: this.#routes.plan.tracker.allActual.size, interfaces };
-  }
-
-  /** Blocks of other hosts that have no route, with the kernel's reason; tried again with every pass. */
-  get unreachableBlocks(): ReadonlyMap<Cidr, string> {
-    return this.#routes.unreachable;
-  }
-
-  /** Chains (of policies, profiles) that drop everything because this kernel cannot do what they say. */
-  get refusedChains(): readonly string[] {
-    return [...this.#filter.ruleset.refusedChains];
   }
 
   /**
@@ -393,25 +350,9 @@ export class Dataplane implements EnforcementSink, PortSetSink, HostSink, AsyncD
 
   /** Takes in what the kernel reported since the last look. */
   #digest(): void {
-    const parts = {
-      interfaces: this.#interfaces,
-      routes: this.#routes,
-      hostInterfaces: this.#hostInterfaces,
-      bandwidth: this.#bandwidth,
-    };
     const changes = this.#network.changes();
-    for (const change of changes) digest(change, parts, this.#stale);
-    this.#measureChanges(changes);
-  }
-
-  #measureChanges(changes: readonly Change[]): void {
-    let [links, addresses] = [0, 0];
-    for (const { kind } of changes) {
-      if (kind === "link" || kind === "link-gone") links++;
-      else if (kind === "address" || kind === "address-gone") addresses++;
-    }
-    if (links > 0) this.#onMeasured("interface-changes", links);
-    if (addresses > 0) this.#onMeasured("address-changes", addresses);
+    for (const change of changes) digest(change, this.#parts, this.#stale);
+    measureChanges(changes, this.#onMeasured);
   }
 
   /** Who is enforced on the interface may have changed. */

@@ -2,6 +2,7 @@
 import { cidrContains, parseCidr } from "../../base/addresses.ts";
 import { unreachable } from "../../base/errors.ts";
 import type { Change } from "../../kernel/changes.ts";
+import type { OnMeasured } from "./apply-measures.ts";
 import type { BandwidthSync } from "./bandwidth-sync.ts";
 import { tableName } from "./chain-names.ts";
 import type { HostInterfaces } from "./host-interfaces.ts";
@@ -65,4 +66,15 @@ export function digest(change: Change, { interfaces, routes, hostInterfaces, ban
     default:
       unreachable(change);
   }
+}
+
+/** How many changes of a kind had come together when somebody looked. */
+export function measureChanges(changes: readonly Change[], onMeasured: OnMeasured): void {
+  let [links, addresses] = [0, 0];
+  for (const { kind } of changes) {
+    if (kind === "link" || kind === "link-gone") links++;
+    else if (kind === "address" || kind === "address-gone") addresses++;
+  }
+  if (links > 0) onMeasured("interface-changes", links);
+  if (addresses > 0) onMeasured("address-changes", addresses);
 }

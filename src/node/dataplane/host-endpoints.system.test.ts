@@ -108,11 +108,11 @@ test(
     const tiers = [tier("deny", { inbound: ["policy/in-80"], outbound: ["policy/out-90"] })];
     const byAddress = { interfaceName: undefined, expectedIps: [parseIpAddress("172.31.0.12")], tiers };
     await say(dataplane, byAddress);
-    expect(dataplane.problemOf("/test/eth0")).toContain("expected address");
+    expect(dataplane.standing.problemOf("/test/eth0")).toContain("expected address");
     expect(connectsTcp(host.outside, hostAddress, 81)).toBe(true);
     host.namespace.must("ip", "addr", "add", "172.31.0.12/24", "dev", "eth0");
     await dataplane.apply();
-    expect(dataplane.problemOf("/test/eth0")).toBeUndefined();
+    expect(dataplane.standing.problemOf("/test/eth0")).toBeUndefined();
     expect([80, 81].map((port) => connectsTcp(host.outside, hostAddress, port))).toEqual([true, false]);
     expect(connectsTcp(host.namespace, outside, 90)).toBe(true);
     expect(pings(host.namespace, outside)).toBe(false);
@@ -121,7 +121,7 @@ test(
     expect([80, 81].map((port) => connectsTcp(host.outside, hostAddress, port))).toEqual([false, false]);
     dataplane.hostEndpoint("/test/eth0", { ...eth0, interfaceName: interfaceNamed("calia") });
     await dataplane.apply();
-    expect(dataplane.problemOf("/test/eth0")).toContain("a workload's");
+    expect(dataplane.standing.problemOf("/test/eth0")).toContain("a workload's");
   },
   timeoutMs,
 );

@@ -38,7 +38,7 @@ test(
         ["ipv6/conf/all/forwarding", "1"],
       ] as const)
         expect([path, setting(path)]).toEqual([path, value]);
-      expect(dataplane.problemOf(endpoint.key)).toBeUndefined();
+      expect(dataplane.standing.problemOf(endpoint.key)).toBeUndefined();
       dataplane.endpoint(endpoint.key, { ...endpoint, allowedSources: [parseCidr("192.0.2.0/24")] });
       await dataplane.apply();
       expect(setting(`ipv4/conf/cali${name}/rp_filter`)).toBe("0");

@@ -37,11 +37,11 @@ test(
     };
     await dataplane.apply();
     const before = listed();
-    expect(dataplane.objectCounts).toEqual(before);
+    expect(dataplane.standing.objectCounts).toEqual(before);
     dataplane.endpoint("/test/c", undefined);
     await dataplane.removeVeth("calic");
     await dataplane.apply();
-    expect(dataplane.objectCounts).toEqual(listed());
+    expect(dataplane.standing.objectCounts).toEqual(listed());
     expect(listed().interfaces).toBe(before.interfaces - 1);
   },
   timeoutMs,

@@ -110,7 +110,7 @@ test(
     expect(await secondsFor(bytes, b, a, web)).toBeGreaterThan(leastSeconds);
     expect(await secondsFor(bytes, a, b, client)).toBeLessThan(leastSeconds);
     await limit(dataplane, { inbound: { bandwidth }, outbound: { bandwidth } });
-    expect(dataplane.bandwidthProblems.size).toBe(0);
+    expect(dataplane.standing.bandwidthProblems.size).toBe(0);
     expect(await secondsFor(bytes, a, b, client)).toBeGreaterThan(leastSeconds);
     expect(await secondsFor(bytes, a, host.namespace, hostAddress)).toBeGreaterThan(leastSeconds);
     expect(await secondsFor(bytes, b, host.outside, "172.31.0.99")).toBeLessThan(leastSeconds);
@@ -141,10 +141,12 @@ test(
     expect(host.namespace.must("tc", "qdisc", "show", "dev", "calia")).toContain("peakrate 16Mbit");
     expect(device()).toBe("none");
     await limit(second, { inbound: { bandwidth: { ...bandwidth, peakBitsPerSecond: 8_000_000 } } });
-    expect([...second.bandwidthProblems]).toEqual([["calia", expect.stringContaining("cannot limit bandwidth")]]);
+    expect([...second.standing.bandwidthProblems]).toEqual([
+      ["calia", expect.stringContaining("cannot limit bandwidth")],
+    ]);
     await limit(second, { outbound: { bandwidth } });
     await limit(second, undefined);
-    expect(second.bandwidthProblems.size).toBe(0);
+    expect(second.standing.bandwidthProblems.size).toBe(0);
     expect(host.namespace.must("tc", "qdisc")).not.toMatch(/tbf|ingress/);
     expect(device()).toBe("none");
     await limit(second, { outbound: { bandwidth } });
