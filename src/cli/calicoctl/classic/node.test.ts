@@ -9,6 +9,7 @@ import { OperationError } from "../../../base/errors.ts";
 import { nodeKey } from "../../../model/keys.ts";
 import { newNode } from "../../../model/node.ts";
 import { encode } from "../../../model/resource.ts";
+import type { Store } from "../../../store/store.ts";
 import { type CalicoctlCluster, calicoctlCluster, call } from "../testing/cluster.ts";
 import { checkKernelVersion } from "./checksystem.ts";
 
@@ -186,6 +187,23 @@ test("43: another host's configuration is removed by name, with its own peers, a
   const said = await at.run("node remove --hostname=node2", { env: { HOSTNAME: "node1" } });
   expect(said).toEqual(says("Node configuration removed\n"));
   expect((await at.keys()).filter((key) => /nodes|bgppeers/.test(key))).toEqual(["nodes/node1"]);
+});
+
+test("a host that is written anew while its configuration is removed stays, and its user is told to say it again", async () => {
+  await using at = await calicoctlCluster();
+  await host(at, "node2", "172.17.8.101/24");
+  await at.run("node bgp peer add 10.0.0.1 as 65001", { env: { HOSTNAME: "node2" } });
+  let changes = 1;
+  const transact: Store["transact"] = async (...given) => {
+    const deletes = given[0].success.some((operation) => "delete" in operation);
+    if (deletes && changes-- > 0) await host(at, "node2", "172.17.8.102/24");
+    return await at.store.transact(...given);
+  };
+  const remove = () => at.run("node remove --hostname=node2", { env: { HOSTNAME: "node1" }, connection: { transact } });
+  expect((await remove()).stdout.replaceAll("\n", " ")).toContain("The node was changed while it was being removed");
+  expect((await at.keys()).filter((key) => /nodes|bgppeers/.test(key)).length).toBe(2);
+  expect(await remove()).toEqual(says("Node configuration removed\n"));
+  expect((await at.keys()).filter((key) => /nodes|bgppeers/.test(key))).toEqual([]);
 });
 
 test("45: diags without node, Docker and store make an archive for the owner alone, and name it", async () => {
