@@ -54,6 +54,7 @@ import { Standing } from "./standing.ts";
 export interface DataplaneOptions {
   readonly clock: Clock;
   readonly log: Log;
+  /** Its address may become another one at any time. */
   readonly host: { readonly name: string; readonly address: IpAddress };
   /** Default: the network namespace of the calling thread. */
   readonly network?: HostNetwork;
@@ -88,6 +89,9 @@ export class Dataplane implements EnforcementSink, PortSetSink, HostSink, AsyncD
   /** What must be read back before anything is believed about it. */
   readonly #stale: Stale = { links: true, table: true, routes: true, forward: true };
   #usesIpv6 = false;
+  #remoteRoutes: ReadonlyMap<Cidr, IpAddress> = new Map();
+  /** The host's address when they were planned; undefined: they are not yet. */
+  #routedFrom: IpAddress | undefined;
   #inSync = false;
   #lastResyncMs: number;
   #pokeNotBeforeMs = 0;
@@ -119,7 +123,7 @@ export class Dataplane implements EnforcementSink, PortSetSink, HostSink, AsyncD
       network,
       plan: this.#routes.plan,
       prefixes: this.#settings.interfacePrefixes,
-      hostAddress: options.host.address,
+      hostAddress: () => options.host.address,
     });
     const isEndpointName = (name: string) => this.#interfaces.endpoints.isEndpointName(name);
     this.#hostInterfaces = new HostInterfaces(network, isEndpointName);
@@ -199,8 +203,8 @@ export class Dataplane implements EnforcementSink, PortSetSink, HostSink, AsyncD
   }
 
   remoteRoutes(routes: ReadonlyMap<Cidr, IpAddress>): void {
-    const others = [...routes].filter(([, gateway]) => gateway !== this.#options.host.address);
-    this.#routes.plan.remote(new Map(others));
+    this.#remoteRoutes = routes;
+    this.#routedFrom = undefined;
   }
 
   localBlocks(blocks: readonly Cidr[]): void {
@@ -295,6 +299,7 @@ export class Dataplane implements EnforcementSink, PortSetSink, HostSink, AsyncD
     await pass.run("filter", () => this.#applyFilter());
     await pass.run("interfaces", () => this.#interfaces.configure());
     await pass.run("bandwidth", () => this.#bandwidth.apply(this.#inSync));
+    this.#planRemoteRoutes();
     await pass.run("flows", () => this.#routes.removeLocal(this.#inSync));
     await pass.run("routes", () => this.#routes.apply(this.#inSync));
     await pass.run("forward", () => this.#applyForwardAccept());
@@ -390,6 +395,14 @@ export class Dataplane implements EnforcementSink, PortSetSink, HostSink, AsyncD
     }
   }
 
+  /** What leads to an address of this host itself is none of another host. */
+  #planRemoteRoutes(): void {
+    const { address } = this.#options.host;
+    if (address === this.#routedFrom) return;
+    this.#routes.plan.remote(new Map([...this.#remoteRoutes].filter(([, gateway]) => gateway !== address)));
+    this.#routedFrom = address;
+  }
+
   #watch(): void {
     if (this.#closed) return;
     const { clock, log, onNeedsApply, watchEveryMs = watchEveryDefaultMs } = this.#options;
@@ -408,6 +421,7 @@ export class Dataplane implements EnforcementSink, PortSetSink, HostSink, AsyncD
     const { links, table, routes, forward } = this.#stale;
     const read = links || table || routes || forward || this.#resyncIsDue();
     if (read || this.#interfaces.needsApply || this.#routes.needsApply) return true;
+    if (this.#routedFrom !== undefined && this.#routedFrom !== this.#options.host.address) return true;
     return this.#hostInterfaces.needsApply || this.#bandwidth.needsApply;
   }
 }

@@ -165,3 +165,53 @@ test(
   },
   timeoutMs,
 );
+
+test(
+  "a host that moves: a new container has the new uplink's MTU, and no route leads to the host's own new address",
+  async () => {
+    await using host = new TestHost("ir");
+    const { namespace } = host;
+    const identity = { name: "host1", address: hostAddress };
+    let attention = 0;
+    await using dataplane = await host.open({
+      host: identity,
+      onNeedsApply: () => attention++,
+      watchEveryMs: 10,
+    });
+    const moved = parseIpAddress("172.32.0.11");
+    const blocks = [
+      [parseCidr("10.65.1.0/26"), parseIpAddress("172.31.0.99")],
+      [parseCidr("10.65.2.0/26"), moved],
+    ] as const;
+    const mtuOf = (name: string) => /mtu (\d+)/.exec(namespace.must("ip", "link", "show", "dev", name))?.[1];
+    const routes = () => namespace.must("ip", "route", "show", "proto", "109");
+    namespace.must("ip", "link", "set", "eth0", "mtu", "1450");
+    namespace.must("ip", "link", "add", "eth1", "mtu", "1400", "type", "veth", "peer", "name", "peer1");
+    namespace.must("ip", "link", "set", "peer1", "up");
+    namespace.must("ip", "link", "set", "eth1", "up");
+    namespace.must("ip", "route", "add", `${moved}/32`, "dev", "eth1");
+    dataplane.remoteRoutes(new Map(blocks));
+    dataplane.setInSync();
+    await dataplane.apply();
+    await dataplane.createVeth({ hostName: "calia", containerName: "tempa" });
+    expect(mtuOf("calia")).toBe("1450");
+    expect(routes()).toContain(`10.65.2.0/26 via ${moved}`);
+
+    namespace.must("ip", "route", "del", `${moved}/32`, "dev", "eth1");
+    namespace.must("ip", "addr", "add", `${moved}/24`, "dev", "eth1");
+    await dataplane.apply();
+    attention = 0;
+    identity.address = moved;
+    await eventually("the move is noticed", () => attention > 0);
+    await dataplane.createVeth({ hostName: "calib", containerName: "tempb" });
+    expect(mtuOf("calib")).toBe("1400");
+    await dataplane.apply();
+    expect(routes()).toContain("10.65.1.0/26 via 172.31.0.99");
+    expect(routes()).not.toContain("10.65.2.0/26");
+    // Its uplink changes while it stays where it is.
+    namespace.must("ip", "link", "set", "eth1", "mtu", "1380");
+    await dataplane.createVeth({ hostName: "calic", containerName: "tempc" });
+    expect(mtuOf("calic")).toBe("1380");
+  },
+  timeoutMs,
+);

@@ -27,16 +27,22 @@ export class InterfaceSync {
   readonly endpoints: EndpointInterfaces;
   readonly #network: HostNetwork;
   readonly #plan: RoutePlan;
-  readonly #hostAddress: IpAddress;
+  /** Asked each time: a host may move while the agent runs. */
+  readonly #hostAddress: () => IpAddress;
   /** What each interface enforces now. */
   readonly #enforced = new Map<InterfaceName, EndpointEnforcement>();
   /** Index of the interface when it was given its settings: a new one under the name needs them anew. */
   readonly #configured = new Map<string, number>();
   readonly #toConfigure = new Set<InterfaceName>();
-  /** Of the interface with the host's address; "": none has it; undefined: to be looked up. */
-  #uplinkName: string | undefined;
+  /** The interface with the host's address; "": none has it; undefined: to be looked up. */
+  #uplink: { readonly address: IpAddress; readonly name: string } | undefined;
 
-  constructor(options: { network: HostNetwork; plan: RoutePlan; prefixes: readonly string[]; hostAddress: IpAddress }) {
+  constructor(options: {
+    network: HostNetwork;
+    plan: RoutePlan;
+    prefixes: readonly string[];
+    hostAddress: () => IpAddress;
+  }) {
     this.#network = options.network;
     this.#plan = options.plan;
     this.#hostAddress = options.hostAddress;
@@ -64,7 +70,7 @@ export class InterfaceSync {
 
   /** A complete list of what is there. */
   readBack(): void {
-    this.#uplinkName = undefined;
+    this.#uplink = undefined;
     for (const name of this.endpoints.linksObserved(this.#network.links())) this.#changed(name);
     const loopback = this.endpoints.link("lo");
     if (loopback !== undefined) this.#plan.wantGateway(loopback.index);
@@ -86,7 +92,7 @@ export class InterfaceSync {
 
   /** Only its own matters: every container's interface gets an address, and looking up means reading them all. */
   addressChanged(address: IpAddress): void {
-    if (address === this.#hostAddress) this.#uplinkName = undefined;
+    if (address === this.#uplink?.address) this.#uplink = undefined;
   }
 
   /** Finds interfaces whose settings somebody has undone. @returns how many. */
@@ -158,8 +164,10 @@ export class InterfaceSync {
 
   /** A container's packets leave the host as they are, so its interface has what the uplink has. */
   #uplinkMtu(): number | undefined {
-    this.#uplinkName ??= this.#network.linkWithAddress(this.#hostAddress)?.name ?? "";
-    return this.endpoints.link(this.#uplinkName)?.mtu;
+    const address = this.#hostAddress();
+    if (this.#uplink?.address !== address)
+      this.#uplink = { address, name: this.#network.linkWithAddress(address)?.name ?? "" };
+    return this.endpoints.link(this.#uplink.name)?.mtu;
   }
 
   #down(name: string, index: number): boolean {
