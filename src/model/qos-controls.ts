@@ -1,6 +1,10 @@
-/** Limits of one endpoint's traffic (calico-datastore.md 2.2, qosControls). 0 means the same as absent: no limit. */
+/**
+ * Limits of one endpoint's traffic, and its DSCP (calico-datastore.md 2.2, qosControls). 0 means the same as absent: no
+ * limit; but for dscp, where it is a value like others.
+ */
 
 import { z } from "zod";
+import { dscpExpected, parseDscp } from "./dscp.ts";
 import { absentOr } from "./resource.ts";
 
 const within = (least: number, most: number) =>
@@ -13,6 +17,10 @@ const peakBitsPerSecond = within(1_010, 1.01e15);
 const minBurstBytes = within(1_000, 1e8);
 const packets = within(1, 10_000);
 const connections = within(1, 4_294_967_295);
+
+const dscp = absentOr(
+  z.union([z.number(), z.string()]).refine((value) => parseDscp(value) !== undefined, `must be ${dscpExpected}`),
+);
 
 /** Ingress is what the endpoint receives. */
 export const QosControls = z.looseObject({
@@ -30,5 +38,6 @@ export const QosControls = z.looseObject({
   egressPacketRate: packets,
   egressPacketBurst: packets,
   egressMaxConnections: connections,
+  dscp,
 });
 export type QosControls = z.infer<typeof QosControls>;

@@ -98,6 +98,14 @@ const refused: readonly [document: unknown, problem: string, number?: string][] 
   [resource("HostEndpoint", { node: "n1" }), "no interface or expected IPs have been specified", "28"],
   [resource("HostEndpoint", { node: "n1", interfaceName: "eth0/1" }), "Tag: interface"],
   [resource("HostEndpoint", { node: "n1", expectedIPs: ["10.0.0.0/8"] }), "is not an address"],
+  [
+    resource(
+      "HostEndpoint",
+      { node: "n1", interfaceName: "eth0" },
+      { annotations: { "qos.projectcalico.org/dscp": "AF14" } },
+    ),
+    '"AF14" is no DSCP value',
+  ],
   // Policies (2.5)
   [
     policy({ preDNAT: true, doNotTrack: true, applyOnForward: true }),

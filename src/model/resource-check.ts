@@ -17,6 +17,7 @@ import {
   checkBgpPeer,
 } from "./bgp-resources.ts";
 import { ClusterInformation } from "./cluster-information.ts";
+import { dscpAnnotation, dscpExpected, parseDscp } from "./dscp.ts";
 import { checkEndpointPort } from "./endpoint-port.ts";
 import { FelixConfiguration, withWriteDefaults } from "./felix-configuration.ts";
 import { goFieldName } from "./go-field-name.ts";
@@ -90,6 +91,9 @@ const kindChecks: Record<Kind, KindCheck> = {
       );
     }
     for (const [at, port] of (document.spec.ports ?? []).entries()) checkEndpointPort(port, `spec.ports[${at}]`);
+    const dscp = document.metadata.annotations?.[dscpAnnotation];
+    if (dscp !== undefined && parseDscp(dscp) === undefined)
+      throw new BadInput(`metadata.annotations.${dscpAnnotation}`, `"${dscp}" is no DSCP value`, dscpExpected);
     return document;
   }),
   IPAMConfiguration: kindCheck(IpamConfiguration, (document) => document),

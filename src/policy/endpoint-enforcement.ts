@@ -44,6 +44,7 @@ export function workloadEnforcement(
     ...(open && endpoint.gatewayAddresses.length > 0 ? { gatewayAddresses: endpoint.gatewayAddresses } : {}),
     ...(open && endpoint.allowedSources.length > 0 ? { allowedSources: endpoint.allowedSources } : {}),
     ...(open && endpoint.limits !== undefined ? { limits: endpoint.limits } : {}),
+    ...(open && endpoint.dscp !== undefined ? { dscp: endpoint.dscp } : {}),
   };
 }
 
@@ -74,6 +75,7 @@ export function hostEndpointEnforcement(
       defaultAction: "pass",
     })),
     problems,
+    ...(endpoint.dscp === undefined ? {} : { dscp: endpoint.dscp }),
   };
 }
 

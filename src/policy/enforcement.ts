@@ -83,6 +83,8 @@ export interface EndpointEnforcement {
   readonly allowedSources?: readonly Cidr[];
   /** Absent means none. */
   readonly limits?: EndpointLimits;
+  /** Of what it sends to outside the cluster, to neither a pool nor a host. Absent: left as it is. */
+  readonly dscp?: number;
 }
 
 export interface EndpointLimits {
@@ -132,6 +134,8 @@ export interface HostEndpointEnforcement {
   readonly preDnatTiers: readonly TierRef[];
   readonly untrackedTiers: readonly TierRef[];
   readonly problems: readonly string[];
+  /** Of what the host sends by the interface to outside the cluster. Absent: left as it is. */
+  readonly dscp?: number;
 }
 
 /** Open on host endpoints whatever policy says, so that nobody locks himself out. */

@@ -8,6 +8,7 @@ import { z } from "zod";
 import { type Cidr, type IpAddress, networkAddress, parseCidr } from "../base/addresses.ts";
 import { BadInput, describeError } from "../base/errors.ts";
 import { type InterfaceName, parseInterfaceName } from "../base/names.ts";
+import { dscpAnnotation, parseDscp } from "../model/dscp.ts";
 import { namedPorts } from "../model/endpoint-port.ts";
 import { parseJson } from "../model/json.ts";
 import { escapeComponent } from "../model/keys.ts";
@@ -49,6 +50,8 @@ interface Subject extends Labelled {
   readonly key: string;
   readonly host: string;
   readonly ips: readonly IpAddress[];
+  /** Undefined: none is set. */
+  readonly dscp: number | undefined;
 }
 
 export interface Endpoint extends Subject {
@@ -95,6 +98,7 @@ export function readEndpoint(key: string, text: string): Endpoint {
     siblingAddresses: siblingAddressesOf(metadata.annotations),
     gatewayAddresses: gatewayAddressesOf(metadata.annotations),
     limits: endpointLimits(spec.qosControls),
+    dscp: parseDscp(spec.qosControls?.dscp ?? ""),
     problems: allowedSources.length > 0 ? ["allowSpoofedSourcePrefixes is not enabled on this host"] : [],
     addresses,
     ports: namedPorts(spec.ports, `${key}: spec.ports`),
@@ -119,6 +123,8 @@ export function readHostEndpoint(key: string, text: string): HostInterface {
     name: metadata.name,
     interfaceName: name === undefined || name === "*" ? name : parseInterfaceName(name, `${key}: spec.interfaceName`),
     ips: addresses.map(networkAddress),
+    // One that cannot be read counts as not given: nothing hangs on it, and without the endpoint the interface were open.
+    dscp: parseDscp(metadata.annotations?.[dscpAnnotation] ?? ""),
     addresses,
     ports: namedPorts(spec.ports, `${key}: spec.ports`),
     source: { labels: unforgeable(metadata.labels ?? {}), profiles: spec.profiles ?? [] },

@@ -2,7 +2,7 @@
 import { expect, test } from "bun:test";
 import { PolicyCalculator } from "./policy-calculator.ts";
 import { CheckingSink } from "./testing/checking-sink.ts";
-import { endpoint, network } from "./testing/cluster-documents.ts";
+import { endpoint, hostEndpoint, network } from "./testing/cluster-documents.ts";
 import { endpointLimits } from "./traffic-limits.ts";
 
 const cases: readonly [name: string, controls: Parameters<typeof endpointLimits>[0], expected: unknown][] = [
@@ -64,7 +64,36 @@ test("49: limits are told with the endpoint; a closed one has none", () => {
   expect(closed).not.toHaveProperty("limits");
 });
 
+test("dscp is told with the endpoint by its number; a closed one has none", () => {
+  expect(enforced({ dscp: "AF31" }).told?.dscp).toBe(26);
+  expect(enforced({ dscp: 0 }).told?.dscp).toBe(0);
+  expect(enforced({}).told).not.toHaveProperty("dscp");
+  expect(enforced({ dscp: 46 }, ["gone"]).told).not.toHaveProperty("dscp");
+});
+
+test("dscp of a host endpoint is its annotation; one that cannot be read counts as not given", () => {
+  const told = (annotations: Record<string, string>) => {
+    const sink = new CheckingSink();
+    const calculator = new PolicyCalculator({ host: "h1", sink });
+    for (const [key, value] of Object.entries(hostEndpoint("eth0", { node: "h1", interfaceName: "eth0" }))) {
+      const document = JSON.parse(value);
+      document.metadata.annotations = annotations;
+      calculator.update(key, JSON.stringify(document));
+    }
+    calculator.inSync();
+    calculator.flush();
+    return [...sink.hostEndpoints.values()][0];
+  };
+  expect(told({ "qos.projectcalico.org/dscp": "CS1" })?.dscp).toBe(8);
+  expect(told({ "qos.projectcalico.org/dscp": "fast" })?.problems).toEqual([]);
+  expect(told({ "qos.projectcalico.org/dscp": "fast" })).not.toHaveProperty("dscp");
+  expect(told({})).not.toHaveProperty("dscp");
+});
+
 for (const [field, value] of [
+  ["dscp", 64],
+  ["dscp", "AF14"],
+  ["dscp", true],
   ["ingressBandwidth", 999],
   ["egressBandwidth", 1e15 + 1],
   ["egressBurst", 34_359_738_361],

@@ -133,6 +133,8 @@ function renderAction(action: Action): string {
       return sourceNat(action);
     case "destination-nat":
       return `dnat ${ipWord(action.family)} to ${ipWord(action.family)} daddr map @${objectName(action.map)}`;
+    case "set-dscp":
+      return `${ipWord(action.family)} dscp set ${integer(action.value, 63)}`;
     case "jump":
     case "goto":
       return `${action.do} ${objectName(action.chain)}`;

@@ -43,6 +43,9 @@ export const names = {
   /** Packet rates and connection counts. */
   limitsTo: "limits-to",
   limitsFrom: "limits-from",
+  /** DSCP by the interface a packet comes in, and by the one the host sends it by. */
+  dscpFrom: "dscp-from",
+  dscpBy: "dscp-by",
   hostInterfaces: "host-interfaces",
   /** By what is asked there; each is a map from interface to chain, and the chain that looks it up. */
   host: {

@@ -56,15 +56,10 @@ export class HostEndpoints {
       const direction = directionOf(hook);
       const look: RuleSpec = { matches: [], actions: [{ do: "dispatch", direction, map: mapName(hook) }] };
       const chain = others?.get(hook);
-      const nobodys: Match[] = [
-        { match: "interface-named", direction, name: "lo", not: true },
-        ...interfacePrefixes.map((prefix): Match => ({ match: "interface", direction, prefix, not: true })),
-        { match: "interface-in-set", direction, set: names.hostInterfaces, not: true },
-      ];
       const rest: RuleSpec[] =
         chain === undefined || hook.startsWith("untracked")
           ? []
-          : [{ matches: nobodys, actions: [{ do: "goto", chain: chain.name }] }];
+          : [{ matches: nobodysInterface(direction, interfacePrefixes), actions: [{ do: "goto", chain: chain.name }] }];
       return { chain: { name: names.host[hook] }, rules: [look, ...rest] };
     });
   }
@@ -96,6 +91,15 @@ export class HostEndpoints {
     const others = [...(this.#programmed.get(anyInterface) ?? [])].map(([hook, { name }]) => [hook, name]);
     return JSON.stringify([this.any, others]);
   }
+}
+
+/** Neither an endpoint's nor the loopback nor one that a host endpoint is for. */
+export function nobodysInterface(direction: "in" | "out", interfacePrefixes: readonly string[]): Match[] {
+  return [
+    { match: "interface-named", direction, name: "lo", not: true },
+    ...interfacePrefixes.map((prefix): Match => ({ match: "interface", direction, prefix, not: true })),
+    { match: "interface-in-set", direction, set: names.hostInterfaces, not: true },
+  ];
 }
 
 function mapName(hook: HostHook): string {

@@ -40,6 +40,7 @@ import {
 } from "./chain-content.ts";
 import { ChainGraph, type ChainNode, type HashedChain } from "./chain-graph.ts";
 import { names, type PolicyDirection, ruleListChain, sourcesChain } from "./chain-names.ts";
+import { DscpMarking } from "./dscp-marking.ts";
 import { FixedNetworks } from "./fixed-networks.ts";
 import { failsafeChains, HostEndpoints } from "./host-endpoints.ts";
 import { ruleSettingsFor } from "./log-prefix.ts";
@@ -69,6 +70,7 @@ export class Ruleset {
   readonly #hosts: HostEndpoints;
   readonly #siblings = new SiblingTargets();
   readonly #limits = new PacketLimits(this.#sets, this.#graph);
+  readonly #dscp = new DscpMarking(this.#sets, this.#graph);
   readonly #networks = new FixedNetworks(this.#sets);
   #hostAddresses: readonly IpAddress[] = [];
   #settings: HostSettings;
@@ -91,7 +93,8 @@ export class Ruleset {
 
   /** Whose host endpoint an interface is; "*" for all that are nobody's. */
   hostEndpoints(endpoints: ReadonlyMap<string, HostEndpointEnforcement>): void {
-    if (this.#hosts.program(endpoints)) this.#fix();
+    const hosts = this.#hosts.program(endpoints);
+    if (this.#dscp.hostEndpoints(endpoints) || hosts) this.#fix();
   }
 
   addressSet(id: SetId, members: ReadonlySet<Cidr> | undefined): void {
@@ -123,7 +126,8 @@ export class Ruleset {
     if (after === undefined) this.#programmed.delete(name);
     else this.#programmed.set(name, after);
     for (const chain of before?.chains ?? []) this.#graph.release(chain);
-    if (this.#limits.program(name, endpoint?.limits)) this.#fix();
+    const limits = this.#limits.program(name, endpoint?.limits);
+    if (this.#dscp.endpoint(name, endpoint?.dscp) || limits) this.#fix();
     // A closed one may not send at all, and nobody but the host send to it: open connections end with it.
     const [to, from, sources] = after?.chains ?? [];
     const kept = new Set(to === undefined || endpoint === undefined ? [] : sourcesOf(endpoint));
@@ -282,6 +286,7 @@ export class Ruleset {
       ...baseChains(this.#settings, this.#hosts.any),
       ...(this.#hosts.any ? [...this.#hosts.dispatchChains(prefixes), ...failsafeChains(this.#settings)] : []),
       ...this.#limits.fixedChains(),
+      ...this.#dscp.fixedChains(prefixes),
     ]);
   }
 

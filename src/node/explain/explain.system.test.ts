@@ -205,7 +205,7 @@ const cluster: fc.Arbitrary<Documents> = fc
               {},
               {},
               { ingressPacketRate: 10, ingressMaxConnections: 5 },
-              { egressMaxConnections: 1 },
+              { egressMaxConnections: 1, dscp: "EF" },
             ),
           })
           .map(({ profiles, role, port, limits }) =>

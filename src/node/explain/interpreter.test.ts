@@ -112,6 +112,12 @@ const cases: readonly [
   ],
   ["a rate that is exceeded by others", "accept", [[{ limit: { rate: 10, inv: true } }, drop]]],
   ["a number of connections that is not reached", "accept", [[{ "ct count": { val: 3, inv: true } }, drop]]],
+  [
+    "a DSCP is set, and nothing depends on it",
+    "drop",
+    [[{ mangle: { key: field("ip", "dscp"), value: "ef" } }], [{ jump: { target: "other" } }]],
+  ],
+  ["another field is set", "not understood", [[{ mangle: { key: field("ip", "ttl"), value: 1 } }, drop]]],
   ["reject is a drop", "drop", [[{ reject: { type: "icmpx" } }]]],
   ["an unknown statement", "not understood", [[{ queue: {} }]]],
   ["an unknown field", "not understood", [[match(meta("cgroup"), 1), drop]]],

@@ -221,6 +221,7 @@ export class Passage {
 
   /** @returns the bits it sets. */
   #mangle(content: unknown): number {
+    if (isObject(content) && isDscp(content.key)) return 0; // no rule asks for it
     if (!isObject(content) || !isMark(content.key)) throw new NotUnderstood("a change of something else than the mark");
     const [operator, operands] = onlyMember(content.value);
     const [left, bits] = Array.isArray(operands) ? operands : [];
@@ -368,6 +369,10 @@ function onlyMember(value: unknown): readonly [kind: string, content: unknown] {
 
 function isOver(content: unknown): boolean {
   return isObject(content) && content.inv === true;
+}
+
+function isDscp(value: unknown): boolean {
+  return isObject(value) && isObject(value.payload) && value.payload.field === "dscp";
 }
 
 function isMark(value: unknown): boolean {

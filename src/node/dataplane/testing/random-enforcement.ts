@@ -62,24 +62,27 @@ const tier: fc.Arbitrary<TierRef> = fc.record({
 const someAddress = fc.constantFrom("10.0.0.1", "10.0.0.2", "fd00::1").map((text) => parseIpAddress(text));
 const endpointKeys = ["/e/1", "/e/2", "/e/3"];
 const endpoint = (key: string): fc.Arbitrary<EndpointEnforcement> =>
-  fc.record({
-    key: fc.constant(key),
-    interfaceName: fc.constantFrom("cali1", "cali2", "eth0").map((name) => parseInterfaceName(name)),
-    mac: fc.constant(undefined),
-    addresses: few(someAddress),
-    tiers: fc.array(tier, { maxLength: 2 }),
-    profiles: few(listId),
-    problems: fc.constantFrom([], [], [], ["unknown profile"]),
-    siblingAddresses: few(someAddress),
-    gatewayAddresses: few(someAddress),
-    limits: fc.constantFrom<EndpointLimits>(
-      {},
-      {},
-      { inbound: { packets: { perSecond: 10, burst: 5 } } },
-      { inbound: { connections: 3 }, outbound: { packets: { perSecond: 1, burst: 1 }, connections: 1 } },
-      { outbound: { bandwidth: { bitsPerSecond: 1e6, burstBits: 1e5 } } },
-    ),
-  });
+  fc
+    .record({
+      key: fc.constant(key),
+      interfaceName: fc.constantFrom("cali1", "cali2", "eth0").map((name) => parseInterfaceName(name)),
+      mac: fc.constant(undefined),
+      addresses: few(someAddress),
+      tiers: fc.array(tier, { maxLength: 2 }),
+      profiles: few(listId),
+      problems: fc.constantFrom([], [], [], ["unknown profile"]),
+      siblingAddresses: few(someAddress),
+      gatewayAddresses: few(someAddress),
+      limits: fc.constantFrom<EndpointLimits>(
+        {},
+        {},
+        { inbound: { packets: { perSecond: 10, burst: 5 } } },
+        { inbound: { connections: 3 }, outbound: { packets: { perSecond: 1, burst: 1 }, connections: 1 } },
+        { outbound: { bandwidth: { bitsPerSecond: 1e6, burstBits: 1e5 } } },
+      ),
+      dscp: fc.constantFrom(undefined, 0, 46),
+    })
+    .map(({ dscp, ...endpoint }) => (dscp === undefined ? endpoint : { ...endpoint, dscp }));
 
 export const statement: fc.Arbitrary<Statement> = fc.oneof(
   fc
