@@ -1,7 +1,8 @@
 /**
  * The fields of FelixConfiguration (calico-datastore.md 2.11), each with what it may hold in the stored object and how it is
  * read from a raw text: environment, file and annotations say "90" and "RETURN" where the object says "90s" and "Return".
- * Every field of 3.32 is known here and checked; which ones mean something is decided where they are used.
+ * Every field of 3.32 is known here and checked; which ones mean something is decided where they are used. (clusterType is a
+ * parameter of Felix only.)
  */
 import { z } from "zod";
 import { tryParseCidr, tryParseIpAddress } from "../base/addresses.ts";
@@ -43,6 +44,12 @@ const address = (family: 4 | 6) =>
 const uint32 = integer(0, 0xffffffff);
 const port = integer(1, 65535);
 const network = z.string().refine((value) => tryParseCidr(value) !== undefined, "is not a CIDR");
+
+/** "" is what "none" of a raw text means. */
+function isMetadataAddress(text: string): boolean {
+  if (/^[\d.]+$/.test(text)) return tryParseIpAddress(text) !== undefined;
+  return text === "" || /^[a-z0-9_.-]{1,253}$/i.test(text);
+}
 
 const ProtocolPort = z.looseObject({
   protocol: absentOr(z.string().regex(/^(tcp|udp|sctp)$/i, "protocol must be TCP, UDP or SCTP")),
@@ -138,7 +145,8 @@ export const felixFields = {
   serviceLoopPrevention: oneOf("Drop", "Reject", "Disabled"),
   floatingIPs: oneOf("Enabled", "Disabled"),
   kubeNodePortRanges: field(z.array(z.union([z.string(), z.int()])).max(7), list),
-  metadataAddr: text,
+  clusterType: text,
+  metadataAddr: field(z.string().refine(isMetadataAddress, "is neither an IPv4 address, a host name nor None"), asIs),
   metadataPort: integer(0, 65535),
   openstackRegion: matching(/^([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)?$/, "is not a DNS label"),
   usageReportingEnabled: bool,

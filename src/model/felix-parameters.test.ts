@@ -48,6 +48,10 @@ const read: readonly [name: string, text: string, field: string, value: unknown]
   ["LogFilePath", "None", "logFilePath", ""],
   ["PrometheusMetricsEnabled", "none", "prometheusMetricsEnabled", false],
   ["LogPrefix", " calico: ", "logPrefix", "calico:"],
+  ["ClusterType", "openstack,bgp", "clusterType", "openstack,bgp"],
+  ["MetadataAddr", "None", "metadataAddr", ""],
+  ["MetadataAddr", "metadata_1.example", "metadataAddr", "metadata_1.example"],
+  ["MetadataPort", "none", "metadataPort", 0],
 ];
 for (const [name, text, field, value] of read) {
   test(`${name}=${text}`, () => {
@@ -88,6 +92,9 @@ const fatal: readonly [name: string, text: string][] = [
   ["IptablesFilterAllowAction", "DROP"],
   ["NftablesFilterDenyAction", "ACCEPT"],
   ["MetadataPort", "x"],
+  ["MetadataAddr", "1.2.3"],
+  ["MetadataAddr", "fd00::1"],
+  ["MetadataAddr", "a b"],
   ["OpenstackRegion", "a/b"],
   ["IptablesMarkMask", "red"],
 ];

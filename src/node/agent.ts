@@ -138,8 +138,10 @@ export class NodeAgent implements AsyncDisposable {
     const onNeedsApply = () => {
       if (agent !== undefined) agent.#enforcement.poke();
     };
+    const { resolve } = options.surroundings;
     const metrics = new NodeMetrics();
-    const dataplane = await Dataplane.open({ clock, log, host, onNeedsApply, onMeasured: metrics.measured });
+    const onMeasured = metrics.measured;
+    const dataplane = await Dataplane.open({ clock, log, host, resolve, onNeedsApply, onMeasured });
     agent = new NodeAgent(options, dataplane, metrics);
     try {
       await agent.#servers.start(agent.#settings);
@@ -262,6 +264,7 @@ export class NodeAgent implements AsyncDisposable {
       ...this.dataplane.counters,
       lastApplyMs: this.dataplane.lastApplyTimings,
       unreachableBlocks: Object.fromEntries(this.dataplane.standing.unreachableBlocks),
+      metadataProblem: this.dataplane.metadataProblem ?? null,
       bandwidthNotLimited: Object.fromEntries(this.dataplane.standing.bandwidthProblems),
     }));
     this.api.addQuestion("/v1/explain", (body) => this.#explain(check(KernelQuestion, body, "question")));

@@ -10,7 +10,7 @@ import { parseIpAddress } from "../base/addresses.ts";
 import { systemClock } from "../base/clock.ts";
 import { silentLog } from "../base/log.ts";
 import { eventually, TestNamespace } from "../kernel/testing/test-namespaces.ts";
-import { nodeKey, resourceKey } from "../model/keys.ts";
+import { clusterInformationKey, nodeKey, resourceKey } from "../model/keys.ts";
 import { encode } from "../model/resource.ts";
 import { keyOfWorkloadEndpoint, newWorkloadEndpoint } from "../model/workload-endpoint.ts";
 import { connectEtcd } from "../store/etcd-client.ts";
@@ -219,6 +219,32 @@ describe("a host with one network card", () => {
     }
   });
 
+  test("lets endpoints ask their host for DHCP, DNS and metadata once the cluster is an OpenStack, and no more when it is none", async () => {
+    const node = startNode({ FELIX_METADATAADDR: "localhost", FELIX_METADATAPORT: "8700" });
+    const table = () => host.run(["nft", "list", "table", "inet", "margay"]).stdout;
+    try {
+      await eventually("ready", ready(), timeoutMs);
+      expect(table()).not.toContain("udp dport 53");
+      const before = (await store.get(clusterInformationKey))?.value ?? "";
+      const { spec, ...rest } = JSON.parse(before);
+      const clusterType = `${spec.clusterType},OpenStack`;
+      await store.put(clusterInformationKey, JSON.stringify({ ...rest, spec: { ...spec, clusterType } }));
+      await eventually("DNS is open", () => table().includes("udp dport 53"), timeoutMs);
+      await eventually("the name is known", () => table().includes("dnat ip to 127.0.0.1:8700"), timeoutMs);
+      await store.put(clusterInformationKey, before);
+      await eventually("DNS is closed", () => !/udp dport 53|dnat/.test(table()), timeoutMs);
+    } finally {
+      await stop(node);
+    }
+    const told = startNode({ FELIX_CLUSTERTYPE: "openstack", FELIX_METADATAADDR: "none" });
+    try {
+      await eventually("DNS is open", () => table().includes("udp dport 53"), timeoutMs);
+      expect(table()).not.toContain("dnat");
+    } finally {
+      await stop(told);
+    }
+  });
+
   test("an address that changes is told, a Node that is deleted comes back", async () => {
     const node = startNode({ IP: "autodetect", AUTODETECT_POLL_INTERVAL: "1" });
     const address = async () => JSON.parse((await store.get(nodeKey("host-a")))?.value ?? "{}").spec?.bgp?.ipv4Address;
@@ -252,6 +278,7 @@ const refused: readonly [env: Readonly<Record<string, string>>, words: readonly 
     [],
     'environment: defaultendpointtohostaction: "PASS" cannot be read',
   ],
+  [{ FELIX_METADATAADDR: "fd00::1" }, [], "is neither an IPv4 address, a host name nor None"],
   [{}, ["--health-port=0"], '--health-port: "0" is no port'],
   [{ IP: "none" }, [], "this host has neither an IPv4 nor an IPv6 address"],
 ];

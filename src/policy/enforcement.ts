@@ -181,8 +181,20 @@ export interface HostSettings {
   readonly externalHosts: readonly Cidr[];
   /** Foreign routes to workload interfaces are removed. */
   readonly removeExternalRoutes: boolean;
+  /**
+   * Undefined: this is no OpenStack. Else its endpoints may ask their host for DHCP and DNS, and for metadata, whatever
+   * policy says.
+   */
+  readonly openStack: { readonly metadata: MetadataService | undefined } | undefined;
   /** Source of the routes to workloads. */
   readonly routeSource: { readonly ipv4: IpAddress | undefined; readonly ipv6: IpAddress | undefined };
+}
+
+/** Where requests to 169.254.169.254:80 are led. */
+export interface MetadataService {
+  /** An IPv4 address, or a name for the host to look up. */
+  readonly host: string;
+  readonly port: number;
 }
 
 /** A receiver that can match address, protocol and port together. */

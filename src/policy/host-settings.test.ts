@@ -4,6 +4,9 @@ import { expect, test } from "bun:test";
 import { parseCidr, parseIpAddress } from "../base/addresses.ts";
 import { readFelixConfiguration, withWriteDefaults } from "../model/felix-configuration.ts";
 import { builtInSettings, effectiveSettings } from "./host-settings.ts";
+import { PolicyCalculator } from "./policy-calculator.ts";
+import { CheckingSink } from "./testing/checking-sink.ts";
+import { clusterInformation, type Documents, felixConfiguration } from "./testing/cluster-documents.ts";
 
 function read(name: string, spec: Record<string, unknown>, creationTimestamp = "2026-06-01T10:00:00Z") {
   const document = {
@@ -120,4 +123,60 @@ test("a write fills in what agents of other makes heed", () => {
     bpfConnectTimeLoadBalancing: "Disabled",
     bpfHostNetworkedNATWithoutCTLB: "Disabled",
   });
+});
+
+const defaults = { host: "127.0.0.1", port: 8775 };
+const clouds: readonly [
+  name: string,
+  spec: Record<string, unknown>,
+  clusterType: string | undefined,
+  openStack: ReturnType<typeof effectiveSettings>["settings"]["openStack"],
+][] = [
+  ["no type", {}, undefined, undefined],
+  ["another type", { metadataAddr: "10.0.0.1", metadataPort: 80 }, "margay,bgp", undefined],
+  ["the cluster's type", {}, "margay,OpenStack", { metadata: defaults }],
+  ["the configured type wins over the cluster's", { clusterType: "k8s" }, "openstack", undefined],
+  ["the configured type", { clusterType: "my-OPENSTACK-cloud" }, undefined, { metadata: defaults }],
+  ["interfaces of its older plug-in", { interfacePrefix: "cali,tap" }, undefined, { metadata: defaults }],
+  ["interfaces that only begin so", { interfacePrefix: "tapestry" }, undefined, undefined],
+  [
+    "another service",
+    { metadataAddr: "metadata.example", metadataPort: 80 },
+    "openstack",
+    { metadata: { host: "metadata.example", port: 80 } },
+  ],
+  ["no service", { metadataAddr: "none" }, "openstack", { metadata: undefined }],
+  ["no service, as Felix' file says it", { metadataAddr: "" }, "openstack", { metadata: undefined }],
+  ["no port", { metadataPort: 0 }, "openstack", { metadata: undefined }],
+  ["an address that is none counts as not given", { metadataAddr: "1.2.3" }, "openstack", { metadata: defaults }],
+];
+for (const [name, spec, clusterType, expected] of clouds)
+  test(`OpenStack: ${name}`, () => {
+    const { settings } = effectiveSettings("h1", new Map([read("default", spec)]), {}, [], clusterType);
+    expect(settings.openStack).toEqual(expected as never);
+  });
+
+const onlyOf = (documents: Documents) => Object.entries(documents)[0] ?? ["", ""];
+
+test("the cluster becomes an OpenStack, and stops to be one, while the host runs", () => {
+  const sink = new CheckingSink();
+  const calculator = new PolicyCalculator({ host: "h1", sink });
+  const told = (key: string, value: string | undefined) => {
+    calculator.update(key, value);
+    calculator.flush();
+    return sink.settings?.openStack;
+  };
+  calculator.inSync();
+  const [key, openStack] = onlyOf(clusterInformation("openstack,margay"));
+  const [, other] = onlyOf(clusterInformation("margay"));
+  expect(told(key, openStack)).toEqual({ metadata: defaults });
+  expect(told(key, other)).toBeUndefined();
+  expect(told(key, openStack)).toEqual({ metadata: defaults });
+  // What cannot be read is as if it were not there: closed, and named.
+  expect(told(key, "{")).toBeUndefined();
+  expect([...calculator.invalid.keys()]).toEqual([key]);
+  const [own, metadata] = onlyOf(felixConfiguration("node.h1", { metadataAddr: "10.0.0.9" }));
+  told(key, openStack);
+  expect(told(own, metadata)).toEqual({ metadata: { host: "10.0.0.9", port: 8775 } });
+  expect(told(key, undefined)).toBeUndefined();
 });

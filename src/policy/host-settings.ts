@@ -8,7 +8,7 @@ import { parseCidr, parseIpAddress } from "../base/addresses.ts";
 import type { FelixConfigurationSpec, ReadFelixConfiguration } from "../model/felix-configuration.ts";
 import { parseSelector } from "../model/selector/parse.ts";
 import { matches } from "../model/selector/selector.ts";
-import type { FailsafePort, HostSettings, PortRange, RateLimit } from "./enforcement.ts";
+import type { FailsafePort, HostSettings, MetadataService, PortRange, RateLimit } from "./enforcement.ts";
 
 const tcp = 6;
 const udp = 17;
@@ -31,12 +31,16 @@ export interface EffectiveSettings {
   readonly sourceSpoofing: boolean;
 }
 
-/** `configurations`: all there are, by name. `labels`: of the host's Node. `local`: of file and environment, weakest first. */
+/**
+ * `configurations`: all there are, by name. `labels`: of the host's Node. `local`: of file and environment, weakest first.
+ * `clusterType`: of ClusterInformation, weaker than all of them.
+ */
 export function effectiveSettings(
   host: string,
   configurations: ReadonlyMap<string, ReadFelixConfiguration>,
   labels: Readonly<Record<string, string>>,
   local: readonly FelixConfigurationSpec[] = [],
+  clusterType?: string,
 ): EffectiveSettings {
   const own = `node.${host}`;
   const selected = [...configurations]
@@ -46,7 +50,7 @@ export function effectiveSettings(
     )
     .at(0);
   const spec: FelixConfigurationSpec = Object.assign(
-    {},
+    clusterType === undefined ? {} : { clusterType },
     configurations.get("default")?.spec,
     selected?.[1].spec,
     configurations.get(own)?.spec,
@@ -79,12 +83,23 @@ function settingsOf(spec: FelixConfigurationSpec): HostSettings {
     natPortRange: portRange(spec.natPortRange),
     natExcludesHosts: spec.natOutgoingExclusions === "IPPoolsAndHostIPs",
     externalHosts: (spec.externalNodesList ?? []).map((net) => parseCidr(net)),
+    openStack: isOpenStack(spec) ? { metadata: metadataService(spec) } : undefined,
     removeExternalRoutes: spec.removeExternalRoutes ?? true,
     routeSource: {
       ipv4: ipv4 === undefined ? undefined : parseIpAddress(ipv4),
       ipv6: ipv6 === undefined ? undefined : parseIpAddress(ipv6),
     },
   };
+}
+
+/** Its own plug-in says so in the cluster's type; older ones are known by the names of their interfaces. */
+function isOpenStack({ clusterType = "", interfacePrefix = "" }: FelixConfigurationSpec): boolean {
+  return clusterType.toLowerCase().includes("openstack") || interfacePrefix.split(",").includes("tap");
+}
+
+function metadataService(spec: FelixConfigurationSpec): MetadataService | undefined {
+  const { metadataAddr: host = "127.0.0.1", metadataPort: port = 8775 } = spec;
+  return host === "" || host.toLowerCase() === "none" || port === 0 ? undefined : { host, port };
 }
 
 type ProtocolPort = NonNullable<FelixConfigurationSpec["failsafeInboundHostPorts"]>[number];

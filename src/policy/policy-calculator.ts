@@ -11,6 +11,7 @@
 
 import type { Cidr } from "../base/addresses.ts";
 import { BadInput, describeError, invariant } from "../base/errors.ts";
+import { decodeClusterInformation } from "../model/cluster-information.ts";
 import {
   type FelixConfigurationSpec,
   type ReadFelixConfiguration,
@@ -69,6 +70,7 @@ export class PolicyCalculator {
   readonly #configurations = new Map<string, ReadFelixConfiguration>();
   readonly #localSettings: readonly FelixConfigurationSpec[];
   #hostLabels: Readonly<Record<string, string>> = {};
+  #clusterType: string | undefined;
   #settings: EffectiveSettings;
   readonly #ruleSources = new Map<RuleListId, RuleSource>();
   readonly #tiers = new Map<string, TierInfo>();
@@ -230,6 +232,10 @@ export class PolicyCalculator {
         this.#onSettings();
         break;
       }
+      case "ClusterInformation":
+        this.#clusterType = read((text) => decodeClusterInformation(text, key))?.spec.clusterType;
+        this.#onSettings();
+        break;
       case "IPPool":
         this.#setPool(
           key,
@@ -287,7 +293,13 @@ export class PolicyCalculator {
 
   #onSettings(): void {
     const before = this.#settings.sourceSpoofing;
-    this.#settings = effectiveSettings(this.#host, this.#configurations, this.#hostLabels, this.#localSettings);
+    this.#settings = effectiveSettings(
+      this.#host,
+      this.#configurations,
+      this.#hostLabels,
+      this.#localSettings,
+      this.#clusterType,
+    );
     if (before === this.#settings.sourceSpoofing) return;
     for (const [key, { endpoint }] of this.#local) {
       if (endpoint.kind === "workload" && endpoint.allowedSources.length > 0) this.#dirty.add(key);

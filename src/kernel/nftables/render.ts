@@ -133,6 +133,11 @@ function renderAction(action: Action): string {
       return sourceNat(action);
     case "destination-nat":
       return `dnat ${ipWord(action.family)} to ${ipWord(action.family)} daddr map @${objectName(action.map)}`;
+    case "destination-nat-to": {
+      const family = ipFamily(action.address);
+      const target = addressText(action.address, family);
+      return `dnat ${ipWord(family)} to ${family === 6 ? `[${target}]` : target}:${integer(action.port, 65_535)}`;
+    }
     case "set-dscp":
       return `${ipWord(action.family)} dscp set ${integer(action.value, 63)}`;
     case "jump":

@@ -122,6 +122,7 @@ export type Action =
     }
   /** The destination address becomes what the map has for it; without an entry there the rule does not match. */
   | { readonly do: "destination-nat"; readonly family: Family; readonly map: string }
+  | { readonly do: "destination-nat-to"; readonly address: IpAddress; readonly port: number }
   | { readonly do: "set-dscp"; readonly family: Family; readonly value: number }
   | { readonly do: "jump" | "goto"; readonly chain: string }
   | { readonly do: "dispatch"; readonly direction: Direction; readonly map: string }

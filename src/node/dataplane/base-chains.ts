@@ -8,7 +8,8 @@
  * One base chain per hook, and open connections are recognised first: this is what every packet pays. The closed ones
  * among the endpoints are not in the sets these rules look into, so for them there are no open connections either.
  * What policy accepts is marked for iptables' chains (filter-accept.ts), which run after these (priority 0).
- * The host itself may always talk to its endpoints. What host endpoints add is in host-hooks.ts.
+ * The host itself may always talk to its endpoints. What host endpoints add is in host-hooks.ts, what an OpenStack's
+ * endpoints may ask of their host in openstack.ts.
  */
 import { ipFamily, parseCidr } from "../../base/addresses.ts";
 import { unreachable } from "../../base/errors.ts";
@@ -24,6 +25,7 @@ import {
 } from "./base-rules.ts";
 import { acceptedBit, names } from "./chain-names.ts";
 import { hostHookChains, hostRules } from "./host-hooks.ts";
+import { addresslessRules, hostServiceRules, loopbackGuard, metadataChains } from "./openstack.ts";
 import { denyRule, dropRule } from "./rule-rendering.ts";
 
 export const fixedSets: readonly SetSpec[] = [
@@ -76,7 +78,7 @@ export function baseChains(settings: HostSettings, withHostEndpoints: boolean): 
       chain: { name: "source-check", hook: { type: "filter", hook: "prerouting", priority: priorityRaw } },
       rules: [...ofEndpoints("in", [{ do: "goto", chain: "endpoint-source" }]), ...forHosts(hostRules.rawPrerouting)],
     },
-    { chain: { name: "endpoint-source" }, rules: sourceRules() },
+    { chain: { name: "endpoint-source" }, rules: sourceRules(settings) },
     {
       chain: { name: "forward", hook: { type: "filter", hook: "forward", priority: priorityFilter } },
       rules: [
@@ -118,6 +120,7 @@ export function baseChains(settings: HostSettings, withHostEndpoints: boolean): 
       chain: { name: "input-from" },
       rules: [
         { matches: [ofNeighbourDiscovery(endpointDiscovery)], actions: [{ do: "accept" }] },
+        ...hostServiceRules(settings, accepted),
         { matches: [established], actions: settings.endpointToHost === "accept" ? accepted : [{ do: "accept" }] },
         ...invalid,
         { matches: [], actions: jumpFrom },
@@ -160,7 +163,7 @@ export function baseChains(settings: HostSettings, withHostEndpoints: boolean): 
       ],
     },
   ];
-  return [...chains, ...forHosts(hostHookChains(ofEndpoints))];
+  return [...chains, ...metadataChains(settings), ...forHosts(hostHookChains(ofEndpoints))];
 }
 
 /** Forwarding it would send it round the loopback route that makes proxy ARP answer (route-plan.ts). */
@@ -183,8 +186,9 @@ function toHostRule(settings: HostSettings, accepted: readonly Action[]): RuleSp
   }
 }
 
-function sourceRules(): RuleSpec[] {
+function sourceRules(settings: HostSettings): RuleSpec[] {
   return [
+    ...loopbackGuard(settings),
     { matches: [{ match: "interface-source-in-set", family: 4, set: names.sources4 }], actions: [{ do: "accept" }] },
     { matches: [{ match: "interface-source-in-set", family: 6, set: names.sources6 }], actions: [{ do: "accept" }] },
     {
@@ -195,6 +199,7 @@ function sourceRules(): RuleSpec[] {
       ],
       actions: [{ do: "accept" }],
     },
+    ...addresslessRules(settings),
     { matches: [], actions: [{ do: "dispatch", direction: "in", map: names.spoofing }] },
     dropRule("unknown or closed interface, or forged source"),
   ];

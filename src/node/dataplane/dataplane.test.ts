@@ -9,6 +9,7 @@ import { FakeNetwork } from "../../kernel/testing/fake-network.ts";
 import { interfaceNamed } from "../../kernel/testing/test-namespaces.ts";
 import type { EndpointLimits } from "../../policy/enforcement.ts";
 import { Dataplane } from "./dataplane.ts";
+import { defaultSettings } from "./default-settings.ts";
 import { endpointOf, fromSet, rule } from "./testing/containers.ts";
 import { lastWords, type Statement, statement } from "./testing/random-enforcement.ts";
 
@@ -18,8 +19,7 @@ function open(network: FakeNetwork, clock = new TestClock()): Promise<Dataplane>
   return Dataplane.open({ clock, log: silentLog, host, network });
 }
 
-function newNetwork(): FakeNetwork {
-  const network = new FakeNetwork();
+function newNetwork(network = new FakeNetwork()): FakeNetwork {
   network.neighbours.add("172.31.0.12");
   for (const name of ["cali1", "cali2"]) {
     network.createVeth({ name: interfaceNamed(name), peerName: interfaceNamed(`temp${name}`) });
@@ -229,6 +229,51 @@ test("a route that is no endpoint's holds nothing up when the kernel refuses it,
   expect(dataplane.standing.unreachableBlocks.size).toBe(0);
   expect(network.text()).toContain("route link 169.254.1.1/32 dev lo");
 });
+
+/** Notes each moment at which an endpoint is led to the host's loopback and nothing protects what else is there. */
+class GuardWatch extends FakeNetwork {
+  unguarded = 0;
+
+  get isLed(): boolean {
+    return this.readSetting(["ipv4", "conf", "cali1", "route_localnet"]) === "1";
+  }
+
+  get isGuarded(): boolean {
+    return this.text().includes("for the host's loopback");
+  }
+
+  override writeSetting(...words: Parameters<FakeNetwork["writeSetting"]>): void {
+    super.writeSetting(...words);
+    this.#look();
+  }
+
+  override commit(operations: readonly Operation[]): void {
+    super.commit(operations);
+    this.#look();
+  }
+
+  #look(): void {
+    if (this.isLed && !this.isGuarded) this.unguarded++;
+  }
+}
+
+for (const fault of ["before", "after", "interrupted"] as const)
+  test(`endpoints are led to the host's loopback only while all else there is protected, whatever fails (${fault})`, async () => {
+    const network = new GuardWatch();
+    newNetwork(network);
+    const dataplane = await open(network);
+    describe(dataplane);
+    dataplane.setInSync();
+    const onLoopback = { metadata: { host: "127.0.0.1", port: 8775 } };
+    for (const call of ["writeSetting", "commit"] as const)
+      for (const openStack of [onLoopback, { metadata: undefined }, onLoopback, undefined]) {
+        dataplane.hostSettings({ ...defaultSettings, openStack });
+        network.failNext(call, fault);
+        for (let pass = 0; pass < 3; pass++) await dataplane.apply().catch(() => {});
+        expect([network.isLed, network.isGuarded]).toEqual(openStack === onLoopback ? [true, true] : [false, false]);
+      }
+    expect(network.unguarded).toBe(0);
+  });
 
 test("drift that no event told of is found by the timer, repaired and counted", async () => {
   const network = newNetwork();

@@ -41,12 +41,14 @@ import { BandwidthSync } from "./bandwidth-sync.ts";
 import { routeProtocol, tableName } from "./chain-names.ts";
 import { defaultSettings } from "./default-settings.ts";
 import { digest, measureChanges, type Parts, type Stale } from "./digest.ts";
-import { ensureFilterAccept, timedIptables } from "./filter-accept.ts";
+import { acceptsDiffer, ensureFilterAccept, timedIptables } from "./filter-accept.ts";
 import { FilterSync } from "./filter-sync.ts";
 import { HostInterfaces } from "./host-interfaces.ts";
 import { enableForwarding } from "./interface-settings.ts";
 import { InterfaceSync, type VethRequest } from "./interface-sync.ts";
 import { requireKernelFeatures } from "./kernel-features.ts";
+import { MetadataName, type Resolve } from "./metadata-name.ts";
+import { leadsToLoopback } from "./openstack.ts";
 import { removeEverything } from "./remove-everything.ts";
 import { RouteSync } from "./route-sync.ts";
 import { Standing } from "./standing.ts";
@@ -58,6 +60,8 @@ export interface DataplaneOptions {
   readonly host: { readonly name: string; readonly address: IpAddress };
   /** Default: the network namespace of the calling thread. */
   readonly network?: HostNetwork;
+  /** Addresses of a name. Default: nobody knows any. */
+  readonly resolve?: Resolve;
   /** What holds until hostSettings() is called. */
   readonly settings?: Partial<HostSettings>;
   /** Everything is read back so often, whatever was reported. */
@@ -78,7 +82,10 @@ export class Dataplane implements EnforcementSink, PortSetSink, HostSink, AsyncD
   readonly #options: DataplaneOptions;
   readonly #network: HostNetwork;
   readonly #onMeasured: OnMeasured;
+  /** As they came, and with names looked up. */
+  #settingsTold: HostSettings;
   #settings: HostSettings;
+  readonly #metadataName: MetadataName;
   readonly #filter: FilterSync;
   readonly #routes: RouteSync;
   readonly #interfaces: InterfaceSync;
@@ -105,7 +112,13 @@ export class Dataplane implements EnforcementSink, PortSetSink, HostSink, AsyncD
   private constructor(options: DataplaneOptions, network: HostNetwork) {
     const { clock, log, onMeasured = () => {} } = options;
     const { counters } = this;
-    this.#settings = { ...defaultSettings, ...options.settings };
+    this.#settingsTold = this.#settings = { ...defaultSettings, ...options.settings };
+    const unknown: Resolve = async () => [];
+    const onChange = () => {
+      this.hostSettings(this.#settingsTold);
+      options.onNeedsApply?.();
+    };
+    this.#metadataName = new MetadataName({ clock, resolve: options.resolve ?? unknown, onChange });
     this.#options = options;
     this.#network = network;
     this.#onMeasured = onMeasured;
@@ -169,7 +182,9 @@ export class Dataplane implements EnforcementSink, PortSetSink, HostSink, AsyncD
     this.#filter.ruleset.portSetDelta(id, added, removed);
   }
 
-  hostSettings(settings: HostSettings): void {
+  hostSettings(told: HostSettings): void {
+    this.#settingsTold = told;
+    const settings = this.#metadataName.resolved(told);
     const before = this.#settings;
     this.#settings = settings;
     this.#filter.ruleset.settings(settings);
@@ -215,6 +230,11 @@ export class Dataplane implements EnforcementSink, PortSetSink, HostSink, AsyncD
   setInSync(): void {
     this.#inSync = true;
     this.#bandwidth.readBack();
+  }
+
+  /** Why endpoints of an OpenStack get no metadata; undefined: there is no such reason. */
+  get metadataProblem(): string | undefined {
+    return this.#metadataName.problem;
   }
 
   /**
@@ -281,6 +301,7 @@ export class Dataplane implements EnforcementSink, PortSetSink, HostSink, AsyncD
     if (this.#closed) return;
     this.#closed = true;
     this.#watchTimer?.[Symbol.dispose]();
+    this.#metadataName[Symbol.dispose]();
     await this.#applying;
     this.#network[Symbol.dispose]();
   }
@@ -374,11 +395,15 @@ export class Dataplane implements EnforcementSink, PortSetSink, HostSink, AsyncD
   #applyFilter(): readonly unknown[] {
     const hosts = this.#hostInterfaces.resolve();
     if (hosts !== undefined) this.#filter.ruleset.hostEndpoints(hosts);
+    const toLoopback = leadsToLoopback(this.#settings);
+    const failures = toLoopback ? [] : [...this.#interfaces.leadToLoopback(false)];
+    if (failures.length > 0) return failures;
     this.#filter.apply(this.#inSync);
+    failures.push(...this.#interfaces.leadToLoopback(toLoopback));
     // Not before unknown interfaces are closed.
     enableForwarding(this.#network, 4);
     if (this.#usesIpv6) enableForwarding(this.#network, 6);
-    return [];
+    return failures;
   }
 
   async #applyForwardAccept(): Promise<readonly unknown[]> {
@@ -424,11 +449,4 @@ export class Dataplane implements EnforcementSink, PortSetSink, HostSink, AsyncD
     if (this.#routedFrom !== undefined && this.#routedFrom !== this.#options.host.address) return true;
     return this.#hostInterfaces.needsApply || this.#bandwidth.needsApply;
   }
-}
-
-/** Whether other rules are needed in iptables' chains. */
-function acceptsDiffer(before: HostSettings, after: HostSettings): boolean {
-  const relevant = ({ interfacePrefixes, allowAction, endpointToHost }: HostSettings) =>
-    JSON.stringify([interfacePrefixes, allowAction, endpointToHost]);
-  return relevant(before) !== relevant(after);
 }

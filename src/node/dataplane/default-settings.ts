@@ -22,6 +22,7 @@ export const defaultSettings: HostSettings = {
   natPortRange: undefined,
   natExcludesHosts: false,
   externalHosts: [],
+  openStack: undefined,
   removeExternalRoutes: true,
   routeSource: { ipv4: undefined, ipv6: undefined },
 };

@@ -31,7 +31,7 @@ async function arrivesWith(from: TestNamespace, to: TestNamespace, address: stri
   };
   const followed = Promise.all([follow(capture.stdout, "out"), follow(capture.stderr, "err")]);
   await eventually("tcpdump listens", () => said.err.includes("listening"));
-  from.must("ping", "-n", "-c", "1", "-W", "1", "-Q", "1", ...options, address);
+  from.must("ping", "-n", "-c", "1", "-W", "3", "-Q", "1", ...options, address);
   await eventually("the packet is seen", () => capture.exitCode !== null);
   await followed;
   return Number(/(?:tos|class) (0x[0-9a-f]+)/.exec(said.out)?.[1] ?? 0);

@@ -1,7 +1,7 @@
 /**
  * Docker (and others) set the policy of iptables' FORWARD chain to DROP, for IPv4 and IPv6, and no accept of our table can
  * undo that. So two rules are appended there: what our table has accepted (it sets a mark bit, and runs earlier) and
- * touches an endpoint's interface is accepted. The same in INPUT, when endpoints may always reach their host.
+ * touches an endpoint's interface is accepted. The same in INPUT, when endpoints may always reach their host, or services of it.
  * Appended, not inserted: an administrator's explicit drop still counts, only the policy does not.
  * By mark and interface: without our table nothing carries the mark, and the host stays closed.
  */
@@ -16,13 +16,19 @@ import { acceptedBit } from "./chain-names.ts";
 export const acceptComment = "margay: accepted by endpoint policy";
 const mark = `0x${acceptedBit.toString(16)}/0x${acceptedBit.toString(16)}`;
 
-export type AcceptSettings = Pick<HostSettings, "interfacePrefixes" | "allowAction" | "endpointToHost">;
+export type AcceptSettings = Pick<HostSettings, "interfacePrefixes" | "allowAction" | "endpointToHost" | "openStack">;
 
-function wantedRules({ interfacePrefixes, allowAction, endpointToHost }: AcceptSettings): IptablesRule[] {
+/** Whether other rules are needed. */
+export function acceptsDiffer(before: AcceptSettings, after: AcceptSettings): boolean {
+  return JSON.stringify(wantedRules(before)) !== JSON.stringify(wantedRules(after));
+}
+
+function wantedRules({ interfacePrefixes, allowAction, endpointToHost, openStack }: AcceptSettings): IptablesRule[] {
+  const toHost = endpointToHost === "accept" || openStack !== undefined;
   return interfacePrefixes.flatMap((prefix) => {
     const rules: IptablesRule[] = [];
     if (allowAction === "accept") rules.push(acceptRule("FORWARD", "-i", prefix), acceptRule("FORWARD", "-o", prefix));
-    if (allowAction === "accept" && endpointToHost === "accept") rules.push(acceptRule("INPUT", "-i", prefix));
+    if (allowAction === "accept" && toHost) rules.push(acceptRule("INPUT", "-i", prefix));
     return rules;
   });
 }

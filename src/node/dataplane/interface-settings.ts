@@ -11,19 +11,21 @@ export function enableForwarding(network: HostNetwork, family: 4 | 6): void {
 
 /**
  * Felix also sets route_localnet, for Kubernetes' NodePorts on 127.0.0.1. There are none here, and it would let a
- * container reach services that listen on the host's loopback only (CVE-2020-8558): left off.
+ * container reach services that listen on the host's loopback only (CVE-2020-8558): off, unless a metadata service there is
+ * for endpoints and the packet filter protects all else (openstack.ts).
  * @throws when a setting that matters cannot be written; ENOENT when the interface has gone.
  */
 export function configureInterface(
   network: HostNetwork,
   name: string,
-  { hasIpv6, otherSources }: { hasIpv6: boolean; otherSources: boolean },
+  { hasIpv6, otherSources, toLoopback }: { hasIpv6: boolean; otherSources: boolean; toLoopback: boolean },
 ): void {
   attempt(network, ["ipv6", "conf", name, "accept_ra"], "0");
   // The kernel waits a random time up to proxy_delay before it answers for the gateway.
   attempt(network, ["ipv4", "neigh", name, "proxy_delay"], "0");
   network.writeSetting(["ipv4", "conf", name, "proxy_arp"], "1");
   network.writeSetting(["ipv4", "conf", name, "forwarding"], "1");
+  network.writeSetting(["ipv4", "conf", name, "route_localnet"], toLoopback ? "1" : "0");
   // The real check of source addresses is the packet filter's; this one follows the host's default where it can. "Loose" (2)
   // would not do for other sources: on an interface without an address the kernel then refuses what strict refuses
   // (net/ipv4/fib_frontend.c, __fib_validate_source). The greater of this and conf.all counts.

@@ -34,6 +34,7 @@ export class InterfaceSync {
   /** Index of the interface when it was given its settings: a new one under the name needs them anew. */
   readonly #configured = new Map<string, number>();
   readonly #toConfigure = new Set<InterfaceName>();
+  #toLoopback = false;
   /** The interface with the host's address; "": none has it; undefined: to be looked up. */
   #uplink: { readonly address: IpAddress; readonly name: string } | undefined;
 
@@ -107,6 +108,18 @@ export class InterfaceSync {
     return undone.length;
   }
 
+  /** Whether endpoints may be led to the host's loopback. Not before the packet filter protects what else is there. */
+  leadToLoopback(wanted: boolean): readonly unknown[] {
+    if (wanted === this.#toLoopback) return [];
+    this.#toLoopback = wanted;
+    this.#configured.clear();
+    for (const name of this.#enforced.keys()) this.#refresh(name);
+    const failures = this.configure();
+    // Not done is to be done again, before anybody relies on it.
+    if (failures.length > 0) this.#toLoopback = !wanted;
+    return failures;
+  }
+
   configure(): readonly unknown[] {
     const failures: unknown[] = [];
     for (const name of [...this.#toConfigure]) {
@@ -117,6 +130,7 @@ export class InterfaceSync {
         configureInterface(this.#network, name, {
           hasIpv6: hasIpv6(endpoint),
           otherSources: hasOtherSources(endpoint),
+          toLoopback: this.#toLoopback,
         });
         this.#configured.set(name, index);
         this.#toConfigure.delete(name);

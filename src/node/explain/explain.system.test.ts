@@ -14,11 +14,12 @@ import { TestNamespace } from "../../kernel/testing/test-namespaces.ts";
 import { resourceKey } from "../../model/keys.ts";
 import { apiVersion } from "../../model/resource.ts";
 import { type ClusterModel, readCluster } from "../../policy/explain/cluster-model.ts";
-import { explainFlow, partyAt } from "../../policy/explain/flow.ts";
-import { packetOf, parseTraffic } from "../../policy/explain/packet.ts";
+import { explainFlow, type Party, partyAt } from "../../policy/explain/flow.ts";
+import { type Packet, packetOf, parseTraffic, trafficText } from "../../policy/explain/packet.ts";
 import { PolicyCalculator } from "../../policy/policy-calculator.ts";
 import {
   block,
+  clusterInformation,
   type Documents,
   endpoint,
   globalPolicy,
@@ -236,8 +237,10 @@ const cluster: fc.Arbitrary<Documents> = fc
         defaultEndpointToHostAction: fc.constantFrom("Drop", "Return", "Accept"),
         allowVXLANPacketsFromWorkloads: fc.boolean(),
         nftablesFilterDenyAction: fc.constantFrom("Drop", "Reject"),
+        metadataAddr: fc.constantFrom("127.0.0.1", "172.31.0.1", "9.9.9.9", "None"),
       })
       .map((spec) => configuration("h1", spec)),
+    cloud: fc.constantFrom("margay", "openstack", "openstack,margay").map(clusterInformation),
     hostEndpoints: fc.tuple(...hosts.map(hostEndpointOf)).map(merged),
     hostPolicies: fc
       .array(hostPolicySpec, { maxLength: 3 })
@@ -314,6 +317,55 @@ const verdicts = [
 ] as const;
 const roundsMax = 8;
 
+interface Question {
+  readonly packet: Packet;
+  readonly parties: readonly [from: Party, to: Party];
+}
+
+type Request = readonly [from: string, sourcePort: number, to: string, traffic: string];
+
+/** For an address and for metadata, as guests of an OpenStack ask, and as they might try. */
+function requestsOf(family: 4 | 6, own: string): readonly Request[] {
+  if (family === 6)
+    return [
+      ["fe80::9", 546, "ff02::1:2", "udp/547"],
+      ["fe80::9", 546, "ff02::1:2", "udp/53"],
+    ];
+  return [
+    ["0.0.0.0", 68, "255.255.255.255", "udp/67"],
+    ["0.0.0.0", 50_000, "255.255.255.255", "udp/67"],
+    [own, 68, "172.31.0.1", "udp/67"],
+    [own, 50_000, "169.254.169.254", "tcp/80"],
+    [own, 50_000, "169.254.169.254", "tcp/443"],
+    [own, 50_000, "127.0.0.1", "tcp/8775"],
+  ];
+}
+
+/** Everybody to everybody, and what endpoints may ask of their host. */
+function questions(model: ClusterModel): readonly Question[] {
+  const addresses = [...members.map(({ address }) => address), ...outside].map((text) => parseIpAddress(text));
+  const isSix = (address: IpAddress) => address.includes(":");
+  const all = addresses.flatMap((from) =>
+    addresses
+      .filter((to) => from !== to && isSix(from) === isSix(to))
+      .flatMap((to) =>
+        traffic.map((text): Question => {
+          const packet = packetOf(from, to, parseTraffic(text, ""), 50_000);
+          return { packet, parties: [partyAt(model, from), partyAt(model, to)] };
+        }),
+      ),
+  );
+  const requests = members.flatMap(({ address }) => {
+    const own = parseIpAddress(address);
+    return requestsOf(isSix(own) ? 6 : 4, address).map(([from, sourcePort, destination, text]): Question => {
+      const to = parseIpAddress(destination);
+      const packet = packetOf(parseIpAddress(from), to, parseTraffic(text, ""), sourcePort);
+      return { packet, parties: [partyAt(model, own), partyAt(model, to)] };
+    });
+  });
+  return [...all, ...requests];
+}
+
 test("33, 34: resources and kernel come to the same verdict in every cell", async () => {
   let cells = 0;
   const seen = new Set<string>();
@@ -330,38 +382,30 @@ test("33, 34: resources and kernel come to the same verdict in every cell", asyn
         })),
         ...linksAndRoutes(model, host),
       });
-    const addresses = [...members.map(({ address }) => address), ...outside].map((text) => parseIpAddress(text));
-    const family = (address: IpAddress) => address.includes(":");
-    for (const from of addresses)
-      for (const to of addresses) {
-        if (from === to || family(from) !== family(to)) continue;
-        for (const port of traffic) {
-          const packet = packetOf(from, to, parseTraffic(port, ""), 50_000);
-          const parties = [partyAt(model, from), partyAt(model, to)] as const;
-          const kernels = new Map(
-            explainFlow(model, ...parties, packet).hosts.map((part) => {
-              const picture = pictures.get(part.host);
-              if (picture === undefined) throw new Error(`no picture of ${part.host}`);
-              return [part.host, kernelVerdict(part.host, part, picture)];
-            }),
-          );
-          const views = new Map(
-            [...kernels].flatMap(([host, answer]) => {
-              const view = hostViewOf(answer);
-              return view === undefined ? [] : [[host, view] as const];
-            }),
-          );
-          for (const part of explainFlow(model, ...parties, packet, views).hosts) {
-            const kernel = kernels.get(part.host);
-            cells++;
-            for (const { stage, trace } of part.hostEndpoints ?? []) seen.add(`${stage} ${trace.verdict}`);
-            seen.add(`${kernel?.verdict}`);
-            if (kernel?.verdict === part.verdict) continue;
-            const cell = `${from} -> ${to} ${port} on ${part.host}`;
-            throw new Error(`${cell}: resources ${part.verdict}, kernel ${kernel?.verdict} (${kernel?.reason})`);
-          }
-        }
+    for (const { packet, parties } of questions(model)) {
+      const kernels = new Map(
+        explainFlow(model, ...parties, packet).hosts.map((part) => {
+          const picture = pictures.get(part.host);
+          if (picture === undefined) throw new Error(`no picture of ${part.host}`);
+          return [part.host, kernelVerdict(part.host, part, picture)];
+        }),
+      );
+      const views = new Map(
+        [...kernels].flatMap(([host, answer]) => {
+          const view = hostViewOf(answer);
+          return view === undefined ? [] : [[host, view] as const];
+        }),
+      );
+      for (const part of explainFlow(model, ...parties, packet, views).hosts) {
+        const kernel = kernels.get(part.host);
+        cells++;
+        for (const { stage, trace } of part.hostEndpoints ?? []) seen.add(`${stage} ${trace.verdict}`);
+        seen.add(`${kernel?.verdict}`);
+        if (kernel?.verdict === part.verdict) continue;
+        const cell = `${packet.source} -> ${packet.destination} ${trafficText(packet)} on ${part.host}`;
+        throw new Error(`${cell}: resources ${part.verdict}, kernel ${kernel?.verdict} (${kernel?.reason})`);
       }
+    }
   });
   // Until each kind of verdict has come up: some are rare.
   for (let round = 0; round === 0 || (round < roundsMax && seen.size < verdicts.length); round++)

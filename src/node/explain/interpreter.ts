@@ -4,7 +4,7 @@
  * - An accept ends its base chain and the next one of the hook goes on; a drop is final.
  * - The packet begins a connection: its state is "new".
  */
-import { cidrContains, type IpAddress, tryParseCidr, tryParseIpAddress } from "../../base/addresses.ts";
+import { cidrContains, tryParseCidr, tryParseIpAddress } from "../../base/addresses.ts";
 import type { ListedChain, ListedRule, ListedTable } from "../../kernel/nftables/table-listing.ts";
 import { icmpProtocol, type Packet, protocolsWithPorts } from "../../policy/explain/packet.ts";
 
@@ -134,10 +134,11 @@ export class Passage {
           marked |= this.#mangle(content);
           break;
         case "dnat": {
-          const destination = this.#translated(content);
-          if (destination === undefined) return "next";
-          step(`destination becomes ${destination}`);
-          this.#packet = { ...this.#packet, destination };
+          const translated = this.#translated(content);
+          if (translated === undefined) return "next";
+          const { destination, destinationPort } = translated;
+          step(`destination becomes ${destination}${destinationPort === undefined ? "" : ` port ${destinationPort}`}`);
+          this.#packet = { ...this.#packet, ...translated };
           return "accept";
         }
         case "notrack":
@@ -206,11 +207,15 @@ export class Passage {
   }
 
   /** @returns undefined when the map has nothing for the packet: the rule does not match then. */
-  #translated(content: unknown): IpAddress | undefined {
-    const map = isObject(content) && isObject(content.addr) ? content.addr.map : undefined;
-    if (map === undefined) throw new NotUnderstood("a translation of the destination without a map");
-    const found = this.#lookup(map);
-    return typeof found === "string" ? tryParseIpAddress(found) : undefined;
+  #translated(content: unknown): Pick<Packet, "destination" | "destinationPort"> | undefined {
+    const { addr, port } = isObject(content) ? content : {};
+    const found = isObject(addr) && addr.map !== undefined ? this.#lookup(addr.map) : addr;
+    if (found === undefined && isObject(addr)) return undefined;
+    const destination = typeof found === "string" ? tryParseIpAddress(found) : undefined;
+    if (destination === undefined) throw new NotUnderstood("a translation of the destination to no address");
+    if (port === undefined) return { destination };
+    if (typeof port !== "number") throw new NotUnderstood("a translation of the destination to several ports");
+    return { destination, destinationPort: port };
   }
 
   #set(reference: string): readonly unknown[] {

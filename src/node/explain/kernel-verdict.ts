@@ -22,6 +22,7 @@ export interface KernelPicture {
 /** Stands for an interface that is no endpoint's and that nothing tells the name of. */
 const elsewhere = "(elsewhere)";
 const linkLocal6 = parseCidr("fe80::/10");
+const loopback4 = parseCidr("127.0.0.0/8");
 
 export function kernelVerdict(
   host: string,
@@ -44,25 +45,31 @@ export function kernelVerdict(
   });
   const { table } = picture;
   const inInterface = nameOf(from, packet.source, picture);
-  const outInterface = nameOf(to, packet.destination, picture);
+  let outInterface = nameOf(to, packet.destination, picture);
   if (table === undefined) return answer("allow", `there is no table "${tableName}": nothing is filtered`, [], []);
-  const outInterfaceNow = () => {
-    const { destination } = passage.packet;
-    return nameOf(destination === packet.destination ? to : "elsewhere", destination, picture);
-  };
   const hooks: HookOutcome[] = [];
-  const faults = faultsOf(packet, from, to, picture);
   const passage = new Passage(table, packet);
+  /** Once its destination is translated it goes where that is. */
+  const toNow = (): Place => {
+    const { destination } = passage.packet;
+    if (destination === packet.destination) return to;
+    return isOwn(destination, picture) ? "this host" : "elsewhere";
+  };
+  let faults = faultsOf(packet, from, to, picture);
   try {
-    for (const hook of hooksOf(from, to)) {
+    for (let hook = firstHook(from); hook !== undefined; hook = hookAfter(hook, toNow())) {
       const isOut = hook === "forward" || hook === "output";
       const at: PacketAtHook = {
         hook,
         inInterface: hook === "output" ? "" : inInterface,
-        outInterface: isOut ? outInterfaceNow() : "",
+        outInterface: isOut ? nameOf(toNow(), passage.packet.destination, picture) : "",
       };
       const outcome = passage.hook(at);
       hooks.push({ ...outcome, steps: outcome.steps.map(inWords) });
+      if (typeof to === "string" && passage.packet.destination !== packet.destination) {
+        outInterface = nameOf(toNow(), passage.packet.destination, picture);
+        faults = faultsOf(passage.packet, from, toNow(), picture);
+      }
       if (outcome.verdict === "drop") {
         const last = outcome.steps.at(-1);
         const comment = last?.comment ? ` (${last.comment})` : "";
@@ -93,9 +100,17 @@ function inWords(step: KernelStep): KernelStep {
 
 type Place = KernelQuestion["from"] | KernelQuestion["to"];
 
-function hooksOf(from: Place, to: Place): readonly PacketAtHook["hook"][] {
-  if (from === "this host") return ["output"];
-  return to === "this host" ? ["prerouting", "input"] : ["prerouting", "forward"];
+function firstHook(from: Place): PacketAtHook["hook"] | undefined {
+  return from === "this host" ? "output" : "prerouting";
+}
+
+function hookAfter(hook: PacketAtHook["hook"], to: Place): PacketAtHook["hook"] | undefined {
+  if (hook !== "prerouting") return undefined;
+  return to === "this host" ? "input" : "forward";
+}
+
+function isOwn(destination: IpAddress, { addresses }: KernelPicture): boolean {
+  return cidrContains(loopback4, destination) || addresses.some(({ address }) => address === destination);
 }
 
 /** Every interface has a link-local address, and none of them tells it from the others. */

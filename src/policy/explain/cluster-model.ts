@@ -9,6 +9,7 @@
  */
 import { type Cidr, cidrContains, hostCidr, type IpAddress, prefixLength } from "../../base/addresses.ts";
 import { BadInput, describeError } from "../../base/errors.ts";
+import { decodeClusterInformation } from "../../model/cluster-information.ts";
 import { type ReadFelixConfiguration, readFelixConfiguration } from "../../model/felix-configuration.ts";
 import { decodeIpPool, type Pool } from "../../model/ip-pool.ts";
 import { allocationsOf, type Block, decodeBlock, ownerHost } from "../../model/ipam-documents.ts";
@@ -86,6 +87,7 @@ export interface ClusterModel {
   readonly blocks: readonly Block[];
   readonly nodes: ReadonlyMap<string, Node>;
   readonly configurations: ReadonlyMap<string, ReadFelixConfiguration>;
+  readonly clusterType: string | undefined;
   readonly hostEndpoints: ReadonlyMap<string, ModelHostEndpoint>;
   /** Documents that cannot be read and count as absent. */
   readonly invalid: ReadonlyMap<string, string>;
@@ -104,6 +106,7 @@ export function readCluster(documents: Iterable<readonly [key: string, value: st
   const configurations = new Map<string, ReadFelixConfiguration>();
   const hostEndpoints = new Map<string, ModelHostEndpoint>();
   const invalid = new Map<string, string>();
+  let clusterType: string | undefined;
 
   const read = (key: string, value: string, { kind, name, namespace }: ResourceKey): void => {
     switch (kind) {
@@ -155,6 +158,9 @@ export function readCluster(documents: Iterable<readonly [key: string, value: st
       case "FelixConfiguration":
         configurations.set(name, readFelixConfiguration(value, key));
         break;
+      case "ClusterInformation":
+        clusterType = decodeClusterInformation(value, key).spec.clusterType;
+        break;
       default:
         break; // kinds that say nothing about a packet of an endpoint
     }
@@ -179,6 +185,7 @@ export function readCluster(documents: Iterable<readonly [key: string, value: st
     blocks,
     nodes,
     configurations,
+    clusterType,
     hostEndpoints,
     invalid,
   };
@@ -241,8 +248,8 @@ export function poolOf(model: ClusterModel, address: IpAddress): Pool | undefine
 }
 
 /** What FelixConfiguration means on the host. */
-export function settingsOf({ configurations, nodes }: ClusterModel, host: string): EffectiveSettings {
-  return effectiveSettings(host, configurations, nodes.get(host)?.metadata.labels ?? {});
+export function settingsOf({ configurations, nodes, clusterType }: ClusterModel, host: string): EffectiveSettings {
+  return effectiveSettings(host, configurations, nodes.get(host)?.metadata.labels ?? {}, [], clusterType);
 }
 
 export interface AddressPlace {

@@ -14,6 +14,7 @@ import {
 } from "./cluster-model.ts";
 import { applyingTo, closed, type DirectionTrace, traceDirection } from "./direction.ts";
 import { type HostEndpointStep, type HostView, hostEndpointSteps, hostEndpointsOf } from "./host-endpoint.ts";
+import { asksForAddress, hostServiceFor, loopbackDrop, redirectedBy } from "./openstack.ts";
 import type { Packet } from "./packet.ts";
 
 export type Party =
@@ -60,6 +61,30 @@ export function explainFlow(
   packet: Packet,
   views: ReadonlyMap<string, HostView> = new Map(),
 ): ModelFlow {
+  const redirected =
+    from.kind === "endpoint" ? redirectedBy(model, from.endpoint, packet, views.get(from.endpoint.host)) : undefined;
+  if (from.kind !== "endpoint" || redirected === undefined) return flowOf(model, from, to, packet, packet, views);
+  const { host } = from.endpoint;
+  const address = redirected.packet.destination;
+  const redirectedTo: Party = redirected.toOwnHost ? { kind: "host", address, host } : partyAt(model, address);
+  const flow = flowOf(model, from, redirectedTo, redirected.packet, packet, views);
+  return {
+    ...flow,
+    // To this host it comes as it was sent.
+    hosts: flow.hosts.map((part) => (typeof part.from === "string" ? part : { ...part, packet })),
+    notes: [...redirected.notes, ...flow.notes],
+  };
+}
+
+/** @param sent the packet as it comes out of its sender; `packet` is what its host makes of it. */
+function flowOf(
+  model: ClusterModel,
+  from: Party,
+  to: Party,
+  packet: Packet,
+  sent: Packet,
+  views: ReadonlyMap<string, HostView>,
+): ModelFlow {
   const notes = [...addressNotes(model, "from", from), ...addressNotes(model, "to", to)];
   if (from.kind === "endpoint" && packet.source === packet.destination)
     return {
@@ -68,7 +93,7 @@ export function explainFlow(
       hosts: [],
       notes,
     };
-  const hosts = partsOf(model, from, to, packet, notes).map((part) =>
+  const hosts = partsOf(model, from, to, packet, sent, notes).map((part) =>
     withHostEndpoints(model, part, views.get(part.host), notes),
   );
   const stop = (verdict: ModelFlow["verdict"], reason: string): ModelFlow => ({ verdict, reason, hosts, notes });
@@ -98,11 +123,18 @@ function hostOf(party: Party): string | undefined {
 }
 
 /** What each host has to decide, the sender's first. A host without endpoints on the way decides nothing. */
-function partsOf(model: ClusterModel, from: Party, to: Party, packet: Packet, notes: string[]): readonly HostPart[] {
+function partsOf(
+  model: ClusterModel,
+  from: Party,
+  to: Party,
+  packet: Packet,
+  sent: Packet,
+  notes: string[],
+): readonly HostPart[] {
   const parts: HostPart[] = [];
   const [senderHost, receiverHost] = [hostOf(from), hostOf(to)];
   const filters = (host: string) => hostEndpointsOf(model, host).length > 0;
-  if (from.kind === "endpoint") parts.push(senderPart(model, from.endpoint, to, packet));
+  if (from.kind === "endpoint") parts.push(senderPart(model, from.endpoint, to, packet, sent));
   else if (from.kind === "host" && receiverHost !== from.host && filters(from.host))
     parts.push({ host: from.host, packet, from: "this host", to: "elsewhere", verdict: "allow" });
   const isSeparate = receiverHost !== senderHost || (from.kind === "host" && to.kind === "endpoint");
@@ -172,7 +204,7 @@ function hostEndpointText({ stage, endpoint, trace }: HostEndpointStep): string 
 }
 
 /** Both directions when the receiver is on the same host. */
-function senderPart(model: ClusterModel, sender: ModelEndpoint, to: Party, packet: Packet): HostPart {
+function senderPart(model: ClusterModel, sender: ModelEndpoint, to: Party, packet: Packet, sent: Packet): HostPart {
   const local = to.kind === "endpoint" && to.endpoint.host === sender.host ? to.endpoint : undefined;
   const toHere = to.kind === "host" && to.host === sender.host;
   const base = {
@@ -188,8 +220,10 @@ function senderPart(model: ClusterModel, sender: ModelEndpoint, to: Party, packe
             ? ("nowhere" as const)
             : ("elsewhere" as const),
   };
-  const fixed = fixedDrop(model, sender, packet);
+  const fixed = fixedDrop(model, sender, sent);
   if (fixed !== undefined) return { ...base, verdict: "deny", fixed };
+  const service = toHere ? hostServiceFor(model, sender, packet) : undefined;
+  if (service !== undefined) return { ...base, verdict: "allow", fixed: service };
   const tunnel = tunnelDrop(model, sender, packet);
   const outbound =
     tunnel === undefined ? traceDirection(model, sender, "outbound", packet) : closed("outbound", tunnel);
@@ -222,7 +256,10 @@ function verdictOf(...traces: readonly DirectionTrace[]): "allow" | "deny" {
 /** The source check comes before every policy. */
 function fixedDrop(model: ClusterModel, sender: ModelEndpoint, packet: Packet): string | undefined {
   if (packet.destination === gatewayAddress) return "the endpoints' common gateway takes no packets";
+  const loopback = loopbackDrop(model, sender, packet);
+  if (loopback !== undefined) return loopback;
   if ([...sender.ips, ...sender.siblingAddresses].includes(packet.source)) return undefined;
+  if (asksForAddress(model, sender, packet)) return undefined;
   const { sourceSpoofing } = settingsOf(model, sender.host);
   if (sourceSpoofing && sender.allowedSources.some((cidr) => cidrContains(cidr, packet.source))) return undefined;
   return `source check: ${packet.source} is not an address of the sending endpoint (${sender.ips.join(", ")})`;

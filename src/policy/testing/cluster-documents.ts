@@ -5,6 +5,7 @@ import { newIpPool } from "../../model/ip-pool.ts";
 import { type Block, encodeBlock } from "../../model/ipam-documents.ts";
 import {
   blockKey,
+  clusterInformationKey,
   ipPoolKey,
   nodeKey,
   profileKey,
@@ -81,6 +82,10 @@ export function hostEndpoint(
   labels: Record<string, string> = {},
 ): Documents {
   return { [resourceKey({ kind: "HostEndpoint", name })]: document("HostEndpoint", { name, labels }, spec) };
+}
+
+export function clusterInformation(clusterType: string): Documents {
+  return { [clusterInformationKey]: document("ClusterInformation", { name: "default" }, { clusterType }) };
 }
 
 export function felixConfiguration(name: string, spec: Record<string, unknown>): Documents {
