@@ -9,12 +9,12 @@
 import type { Clock } from "../base/clock.ts";
 import { describeError, isAbort, OperationError } from "../base/errors.ts";
 import type { Log } from "../base/log.ts";
+import { orAborted } from "../base/or-aborted.ts";
 import { Reconciler } from "../base/reconciler.ts";
 import { handlesPrefix, kindPrefix } from "../model/keys.ts";
 import type { KeyValue, Store } from "../store/store.ts";
 import { WatchedPrefix } from "../store/watched-prefix.ts";
 import type { HealthBoard } from "./health-board.ts";
-import { orAborted } from "./or-aborted.ts";
 import { RevisionWaiters } from "./revision-waiters.ts";
 
 const RESYNC_EVERY_MS = 60_000;

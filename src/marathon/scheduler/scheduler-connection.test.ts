@@ -1,5 +1,6 @@
 /** The connection to the master: lost, silent, redirected, taken over; and what Marathon makes of it. */
 
+import { heapStats } from "bun:jsc";
 import { expect, test } from "bun:test";
 import { TestClock } from "../../base/clock.ts";
 import { silentLog } from "../../base/log.ts";
@@ -123,6 +124,42 @@ test("a master that is not the leader sends us to the one that is", async () => 
   expect(connection.masterUrl).toBe("http://leader:5050");
   await connection.call({ type: "REVIVE" });
   expect(asked.at(-1)).toBe("http://leader:5050/api/v1/scheduler");
+  stop.abort();
+  await clock.advance(100);
+  await running;
+});
+
+test("what the master has said is not kept: a subscription of many events leaves none of them in memory", async () => {
+  const clock = new TestClock();
+  const stream = new TransformStream<Uint8Array>();
+  const said = stream.writable.getWriter();
+  const transport: Transport = async () => new Response(stream.readable);
+  let heard = 0;
+  const stop = new AbortController();
+  const connection = new SchedulerConnection({
+    masters: ["http://m:5050"],
+    clock,
+    log: silentLog,
+    transport,
+    heartbeatsMissedMax: 5,
+    handlers: {
+      framework: () => ({ id: undefined, info: { user: "root", name: "test" } }),
+      onSubscribed: async () => undefined,
+      onEvent: async () => void heard++,
+      onDisconnected: () => undefined,
+    },
+  });
+  const running = connection.run(stop.signal);
+  await clock.advance(100);
+  const promisesAfter = async (events: number) => {
+    const wanted = heard + events;
+    for (let at = 0; at < events; at++) await said.write(encodeRecord(JSON.stringify({ type: "HEARTBEAT" })));
+    while (heard < wanted) await clock.advance(0);
+    Bun.gc(true);
+    return heapStats().objectTypeCounts.Promise ?? 0;
+  };
+  const first = await promisesAfter(100);
+  expect((await promisesAfter(2_000)) - first).toBeLessThan(500);
   stop.abort();
   await clock.advance(100);
   await running;

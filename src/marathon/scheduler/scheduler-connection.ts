@@ -11,6 +11,7 @@ import { Backoff } from "../../base/backoff.ts";
 import { type Clock, deadline } from "../../base/clock.ts";
 import { describeError, OperationError } from "../../base/errors.ts";
 import type { Log } from "../../base/log.ts";
+import { orAborted } from "../../base/or-aborted.ts";
 import type { FrameworkInfo } from "../../mesos/protocol/framework-info.ts";
 import { readRecords } from "../../mesos/protocol/recordio.ts";
 import type { SchedulerCall } from "../../mesos/protocol/scheduler-call.ts";
@@ -146,10 +147,9 @@ export class SchedulerConnection {
       let silenceMs = connectTimeoutMs;
       let watchdog: Disposable = connectTimer;
       const records = readRecords(response.body ?? new ReadableStream())[Symbol.asyncIterator]();
-      const stopped = aborted(controller.signal);
       try {
         for (;;) {
-          const next = await Promise.race([records.next(), stopped]);
+          const next = await orAborted(records.next(), controller.signal);
           watchdog[Symbol.dispose]();
           if (next.done)
             throw new OperationError("MASTER_CLOSED_STREAM", "the master closed the event stream", {
@@ -226,14 +226,4 @@ function refusal(message: string): Error {
   return final
     ? new FrameworkRefused(message)
     : new OperationError("MASTER_ERROR", `the master ended the subscription: ${message}`, { retry: "backoff" });
-}
-
-/** Rejects when the signal aborts. Raced against a read that might never end. */
-function aborted(signal: AbortSignal): Promise<never> {
-  const rejection = new Promise<never>((_resolve, reject) => {
-    if (signal.aborted) reject(signal.reason);
-    signal.addEventListener("abort", () => reject(signal.reason), { once: true });
-  });
-  rejection.catch(() => undefined); // raced: nobody may be waiting when it comes
-  return rejection;
 }

@@ -10,6 +10,7 @@ import type { Clock } from "../../base/clock.ts";
 import { deadline } from "../../base/clock.ts";
 import { BadInput, describeError, OperationError } from "../../base/errors.ts";
 import type { Log } from "../../base/log.ts";
+import { orAborted } from "../../base/or-aborted.ts";
 import { parseJson } from "../../model/json.ts";
 import { check } from "../../model/resource.ts";
 import type { KeyValue, Store } from "../../store/store.ts";
@@ -72,9 +73,6 @@ export async function answerRequests(options: AnswerRequestsOptions, signal: Abo
   const { store, clock, log, host } = options;
   const waiting = new Map<string, KeyValue>();
   let wake = Promise.withResolvers<void>();
-  const stopped = Promise.withResolvers<void>();
-  signal.addEventListener("abort", () => stopped.resolve(), { once: true });
-  if (signal.aborted) stopped.resolve();
   const watched = new WatchedPrefix({
     store,
     prefix: `${requestsPrefix}${host}/`,
@@ -92,7 +90,7 @@ export async function answerRequests(options: AnswerRequestsOptions, signal: Abo
     while (!signal.aborted) {
       const [next] = waiting;
       if (next === undefined) {
-        await Promise.race([wake.promise, stopped.promise]);
+        await orAborted(wake.promise, signal).catch(() => undefined); // the loop ends then
         wake = Promise.withResolvers();
         continue;
       }

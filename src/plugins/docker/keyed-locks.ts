@@ -1,5 +1,5 @@
 /** One at a time per key, in the order of arrival; different keys never wait for each other. */
-import { orAborted } from "../../node/or-aborted.ts";
+import { orAborted } from "../../base/or-aborted.ts";
 
 export class KeyedLocks {
   readonly #tails = new Map<string, Promise<void>>();

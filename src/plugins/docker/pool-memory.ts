@@ -6,8 +6,8 @@ import { z } from "zod";
 import { parseCidr } from "../../base/addresses.ts";
 import { OperationError } from "../../base/errors.ts";
 import type { Log } from "../../base/log.ts";
+import { orAborted } from "../../base/or-aborted.ts";
 import type { Pool } from "../../model/ip-pool.ts";
-import { orAborted } from "../../node/or-aborted.ts";
 import { StateFiles } from "./state-files.ts";
 
 const FILE = "pools";

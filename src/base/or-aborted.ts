@@ -1,4 +1,7 @@
-/** Waits for work somebody else owns, but not longer than the signal allows; the work itself goes on. */
+/**
+ * Waits for work somebody else owns, but not longer than the signal allows; the work itself goes on. Nothing is left at the
+ * signal: a loop that races each of its reads with one promise would keep all it has read for as long as that promise lives.
+ */
 export async function orAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
   signal.throwIfAborted();
   const aborted = Promise.withResolvers<never>();
