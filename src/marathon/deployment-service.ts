@@ -121,7 +121,10 @@ export class DeploymentService {
         if (app === undefined) {
           state.dropApp(id);
           delays.reset(id);
-        } else if (app !== state.apps.get(id)) state.setApp(app);
+        } else if (app !== state.apps.get(id)) {
+          state.dropVersion(id, state.oldVersion(id, settings.versionsMax));
+          state.setApp(app);
+        }
       }
       for (const { id } of conflicting) state.deployments.delete(id);
       if (steps.length > 0) state.deployments.set(deployment.id, deployment);
@@ -167,20 +170,14 @@ export class DeploymentService {
       const app = target.get(id);
       if (app === undefined) operations.push(...(state.apps.has(id) ? remove.app(id) : []));
       else if (app !== state.apps.get(id)) {
-        operations.push(put.app(app), put.version(app), ...this.#oldVersions(id, settings.versionsMax));
+        const old = state.oldVersion(id, settings.versionsMax);
+        operations.push(put.app(app), put.version(app), ...(old === undefined ? [] : [remove.version(id, old)]));
       }
     }
     operations.push(...conflicting.map(({ id }) => remove.deployment(id)));
     operations.push(...kills.map((instance) => put.instance(givenUp(instance))));
     if (deployment.steps.length > 0) operations.push(put.deployment(deployment));
     return operations;
-  }
-
-  /** The oldest version, when another one comes and there are enough. */
-  #oldVersions(id: AppId, max: number): readonly Operation[] {
-    const versions = [...(this.#engine.state.versions.get(id)?.keys() ?? [])].sort();
-    const superfluous = versions.slice(0, Math.max(0, Math.min(1, versions.length + 1 - max)));
-    return superfluous.map((version) => remove.version(id, version));
   }
 
   #publishCancelled(deployment: Deployment, reason: string): void {

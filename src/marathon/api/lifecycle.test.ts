@@ -168,6 +168,20 @@ test("a change of cmd replaces every task, new ones first; old versions stay ret
   expect(await lab.app("/web")).toMatchObject({ cmd: "sleep 1000", tasksRunning: 2 });
 });
 
+test("of an app's versions the newest fifty stay, in the store too", async () => {
+  await using lab = await MarathonLab.open();
+  await lab.ask("POST", "/v2/apps", { ...bare, instances: 0 });
+  for (let at = 0; at < 60; at += 1) {
+    await lab.ask("PUT", "/v2/apps/web", { labels: { at: String(at) } });
+    await lab.deployed();
+  }
+  const versions = (await lab.ask("GET", "/v2/apps/web/versions")).body.versions as string[];
+  expect(versions).toHaveLength(50);
+  expect((await lab.ask("GET", `/v2/apps/web/versions/${versions[0]}`)).body).toMatchObject({ labels: { at: "59" } });
+  expect((await lab.ask("GET", `/v2/apps/web/versions/${versions[49]}`)).body).toMatchObject({ labels: { at: "10" } });
+  expect((await lab.store.list("/margay/marathon/app-versions/")).kvs).toHaveLength(50);
+});
+
 test("an identical PUT restarts nothing and is a deployment that is done (checklist 5)", async () => {
   await using lab = await MarathonLab.open();
   await lab.ask("POST", "/v2/apps", bare);

@@ -104,6 +104,16 @@ export class ClusterState {
     this.versions.set(app.id, versions.set(app.version, app));
   }
 
+  /** The oldest, when another one comes and there are enough. */
+  oldVersion(id: AppId, max: number): Timestamp | undefined {
+    const versions = [...(this.versions.get(id)?.keys() ?? [])];
+    return versions.length < max ? undefined : versions.sort()[0];
+  }
+
+  dropVersion(id: AppId, version: Timestamp | undefined): void {
+    if (version !== undefined) this.versions.get(id)?.delete(version);
+  }
+
   dropApp(id: AppId): void {
     this.apps.delete(id);
     this.versions.delete(id);
