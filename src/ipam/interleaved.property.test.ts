@@ -1,7 +1,8 @@
 /**
  * Our allocators beside writers that do in many steps what we do in one, on the same hosts and blocks, every request to the
  * store interleaved at random, each party cut off at any of them: no address twice, no handle that forgets an address, and
- * once all have gone, everything can be mended and counts as it should.
+ * afterwards the garbage collectors take back what nobody has, leave to the living what they hold, and everything counts as
+ * it should.
  */
 
 import { test } from "bun:test";
@@ -144,7 +145,7 @@ async function run(
   );
   await checkPlan(store, held);
   await clock.advance(120_000);
-  await mendPlan(store, new Ipam({ store, clock: impatient }), hosts, family);
+  await mendPlan(store, new Ipam({ store, clock: impatient }), { hosts, family, held, clock });
 }
 
 function gain(held: Held, handle: string, addresses: readonly IpAddress[]): void {
@@ -173,7 +174,9 @@ async function actStepwise(
     const [own, addresses = []] = [...held].filter(([name]) => name.startsWith(`stepwise-${at}-`))[which % 2] ?? [];
     try {
       if (kind === "assign" || kind === "assign-several") {
-        gain(held, handle, await writer.autoAssign(kind === "assign" ? 1 : 3, handle));
+        const given = await writer.autoAssign(kind === "assign" ? 1 : 3, handle);
+        await turn(); // it may die before anybody hears of them
+        gain(held, handle, given);
       } else if (kind === "release-affinities") await writer.releaseAffinities(which % 2 === 0);
       else if (own === undefined) continue;
       else if (kind === "release-handle") {
@@ -222,9 +225,13 @@ async function actAsOurs(
     const [own, addresses = []] = all[which % Math.max(1, all.length)] ?? [];
     const [first] = addresses;
     try {
-      if (kind === "assign") gain(held, handle, [await ipam.assignAddress({ ...request, handle })]);
-      else if (kind === "assign-several") {
-        gain(held, handle, (await ipam.assignAddresses({ ...request, handle, count: 3 })).addresses);
+      if (kind === "assign" || kind === "assign-several") {
+        const given =
+          kind === "assign"
+            ? [await ipam.assignAddress({ ...request, handle })]
+            : (await ipam.assignAddresses({ ...request, handle, count: 3 })).addresses;
+        await turn(); // it may die before anybody hears of them
+        gain(held, handle, given);
       } else if (kind === "release-affinities") {
         await ipam.releaseAffinities({ host: request.host, emptyOnly: which % 2 === 0 });
       } else if (own === undefined || first === undefined) continue;

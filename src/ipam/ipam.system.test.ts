@@ -93,7 +93,7 @@ for (const kind of ["etcd", "margay"] as const) {
         }),
       );
       await checkPlan(store, held);
-      await mendPlan(store, new Ipam({ store, clock: systemClock }), hosts, family);
+      await mendPlan(store, new Ipam({ store, clock: systemClock }), { hosts, family, held, clock: systemClock });
     }, 60_000);
   }
 }

@@ -2,16 +2,18 @@
 
 import { expect } from "bun:test";
 import type { IpAddress } from "../../base/addresses.ts";
-import { allocationsOf, decodeAffinity, decodeBlock, decodeHandle, ownerHost } from "../../model/ipam-documents.ts";
+import type { Clock } from "../../base/clock.ts";
 import {
-  blocksPrefix,
-  handleKey,
-  handlesPrefix,
-  ipamPrefix,
-  parseAffinityKey,
-  parseHandleKey,
-} from "../../model/keys.ts";
+  type Allocation,
+  allocationsOf,
+  decodeAffinity,
+  decodeBlock,
+  decodeHandle,
+  ownerHost,
+} from "../../model/ipam-documents.ts";
+import { blocksPrefix, handlesPrefix, ipamPrefix, parseAffinityKey, parseHandleKey } from "../../model/keys.ts";
 import type { Store } from "../../store/store.ts";
+import { GarbageCollector } from "../garbage-collector.ts";
 import type { Ipam } from "../ipam.ts";
 
 /** Addresses those who live believe to be theirs, by handle. */
@@ -48,16 +50,31 @@ export async function checkPlan(store: Store, held: Held): Promise<void> {
   for (const [which, count] of truth) expect(counted.get(which) ?? 0).toBeGreaterThanOrEqual(count);
 }
 
-/** Nobody writes any more: counts are set right, addresses of the dead are freed, and each host's next one mends its blocks. */
-export async function mendPlan(store: Store, ipam: Ipam, hosts: readonly string[], family: 4 | 6): Promise<void> {
-  for (const { key } of (await store.list(handlesPrefix)).kvs) {
-    const handle = parseHandleKey(key) ?? "";
-    const revision = (await store.get(handleKey(handle)))?.modRevision ?? 0;
-    await ipam.recountHandle(handle, revision, []);
-    const held = (await ipam.listHeld()).filter((one) => one.handle === handle).map(({ address }) => address);
-    expect([...(await ipam.addressesOfHandle(handle))].sort()).toEqual(held.sort());
-    await ipam.releaseByHandle(handle);
+/**
+ * Nobody writes any more: the collectors of the hosts take back what nobody has and set counts right, and touch nothing of
+ * those who live. Then they go too, and each host's next address mends its blocks.
+ */
+export async function mendPlan(
+  store: Store,
+  ipam: Ipam,
+  { hosts, family, held, clock }: { hosts: readonly string[]; family: 4 | 6; held: Held; clock: Clock },
+): Promise<void> {
+  const isAlive = ({ handle = "", address }: Allocation) => held.get(handle)?.includes(address) === true;
+  const nobodysBusiness = { onAddressReleased: () => undefined, onUpkeep: () => undefined };
+  const { signal } = new AbortController();
+  for (const host of hosts) {
+    const collector = new GarbageCollector({ store, ipam, host, clock, graceMs: 0, ...nobodysBusiness });
+    await collector.addresses(await collector.look(), [{ isOurs: () => true, isAlive }], signal);
+    await collector.upkeep(signal);
   }
+  await checkPlan(store, held);
+  const left = (await ipam.listHeld()).map(({ handle, address }) => `${handle} ${address}`);
+  expect(left.sort()).toEqual([...held].flatMap(([handle, own]) => own.map((one) => `${handle} ${one}`)).sort());
+  for (const { key, value } of (await store.list(handlesPrefix)).kvs) {
+    const counted = [...decodeHandle(value).values()].reduce((sum, count) => sum + count, 0);
+    expect(counted).toBe(held.get(parseHandleKey(key) ?? "")?.length ?? 0);
+  }
+  for (const handle of held.keys()) await ipam.releaseByHandle(handle);
   expect((await store.list(handlesPrefix)).kvs).toEqual([]);
   expect(await ipam.listHeld()).toEqual([]);
   for (const host of hosts) {
