@@ -20,6 +20,7 @@ import {
   endpointDiscovery,
   established,
   forgetDecision,
+  invalid,
   ofNeighbourDiscovery,
   priorityRaw,
 } from "./base-rules.ts";
@@ -63,15 +64,7 @@ export function baseChains(settings: HostSettings, withHostEndpoints: boolean): 
     settings.allowAction === "accept"
       ? [{ do: "set-mark", bit: acceptedBit }, { do: "accept" }]
       : [{ do: "clear-mark", bit: acceptedBit }, { do: "accept" }];
-  const invalid: readonly RuleSpec[] = settings.dropInvalid
-    ? [
-        {
-          matches: [{ match: "connection", states: ["invalid"] }],
-          actions: [{ do: "count" }, { do: "drop" }],
-          comment: "invalid",
-        },
-      ]
-    : [];
+  const noInvalid: readonly RuleSpec[] = settings.dropInvalid ? [invalid] : [];
   const jumpFrom: readonly Action[] = [{ do: "jump", chain: names.dispatchFrom }];
   const chains: ChainContent[] = [
     {
@@ -94,7 +87,7 @@ export function baseChains(settings: HostSettings, withHostEndpoints: boolean): 
           matches: [established, { match: "interface-in-set", direction: "out", set: names.endpoints }],
           actions: accepted,
         },
-        ...invalid,
+        ...noInvalid,
         ...ofEndpoints("in", jumpFrom),
         ...forHosts(hostRules.forwardTo),
         { matches: [], actions: [{ do: "jump", chain: names.dispatchTo }] },
@@ -105,7 +98,7 @@ export function baseChains(settings: HostSettings, withHostEndpoints: boolean): 
       chain: { name: "forward-from" },
       rules: [
         { matches: [established], actions: accepted },
-        ...invalid,
+        ...noInvalid,
         gatewayRule,
         { matches: [], actions: jumpFrom },
         ...forHosts(hostRules.forwardFrom),
@@ -122,7 +115,7 @@ export function baseChains(settings: HostSettings, withHostEndpoints: boolean): 
         { matches: [ofNeighbourDiscovery(endpointDiscovery)], actions: [{ do: "accept" }] },
         ...hostServiceRules(settings, accepted),
         { matches: [established], actions: settings.endpointToHost === "accept" ? accepted : [{ do: "accept" }] },
-        ...invalid,
+        ...noInvalid,
         { matches: [], actions: jumpFrom },
         toHostRule(settings, accepted),
       ],

@@ -18,3 +18,9 @@ export const ofNeighbourDiscovery = (types = neighbourDiscovery): Match => ({ ma
 export const endpointDiscovery = neighbourDiscovery.filter((type) => type !== 134);
 /** What was decided for one side of a packet must not count for the other. */
 export const forgetDecision: RuleSpec = { matches: [], actions: [{ do: "clear-mark", bit: acceptedBit | passBit }] };
+/** Of no connection that the host has seen begin. */
+export const invalid: RuleSpec = {
+  matches: [{ match: "connection", states: ["invalid"] }],
+  actions: [{ do: "count" }, { do: "drop" }],
+  comment: "invalid",
+};

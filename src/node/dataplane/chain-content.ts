@@ -16,6 +16,7 @@ import type {
   RuleListId,
   TierRef,
 } from "../../policy/enforcement.ts";
+import { invalid } from "./base-rules.ts";
 import {
   acceptedBit,
   endpointChain,
@@ -102,7 +103,7 @@ export function endpointRules(
   mayPass: (list: RuleListId) => boolean,
 ): RuleSpec[] {
   const deny = (comment: string) => denyRule(comment, settings.denyAction);
-  const rules: RuleSpec[] = shape.hook === undefined ? tunnelRules(shape, settings) : failsafeRules(shape.hook);
+  const rules: RuleSpec[] = shape.hook === undefined ? tunnelRules(shape, settings) : hostRules(shape.hook, settings);
   if (shape.closed === true) return [...rules, deny("broken host endpoint")];
   for (const tier of shape.tiers) {
     if (tier.lists.some(mayPass)) {
@@ -164,6 +165,11 @@ function tunnelRules(shape: EndpointShape, settings: HostSettings): RuleSpec[] {
     deny([{ match: "protocol", numbers: [protocolUdp] }, toVxlan], "VXLAN from an endpoint");
   if (!settings.allowIpipFromWorkloads) deny([{ match: "protocol", numbers: [protocolIpip] }], "IPIP from an endpoint");
   return rules;
+}
+
+/** What fits no connection is not asked about, failsafe ports included; before connection tracking nobody knows yet. */
+function hostRules(hook: HostHook, settings: HostSettings): RuleSpec[] {
+  return [...(settings.dropInvalid && !hook.startsWith("untracked") ? [invalid] : []), ...failsafeRules(hook)];
 }
 
 /** Forwarded packets have none: failsafe ports are those of the host itself. */

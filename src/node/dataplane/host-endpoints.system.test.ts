@@ -1,7 +1,7 @@
 /** Host endpoints, settings of the host and named ports on the real kernel. Numbers: felix-dataplane.md section 9. */
 import { expect, test } from "bun:test";
 import { parseCidr, parseIpAddress } from "../../base/addresses.ts";
-import { interfaceNamed, type TestNamespace } from "../../kernel/testing/test-namespaces.ts";
+import { eventually, interfaceNamed, type TestNamespace } from "../../kernel/testing/test-namespaces.ts";
 import type { HostEndpointEnforcement, TierRef } from "../../policy/enforcement.ts";
 import { portMember } from "../../policy/port-member.ts";
 import type { Dataplane } from "./dataplane.ts";
@@ -201,6 +201,53 @@ test(
     dataplane.ruleList("policy/raw", { inbound: [rule("deny")], outbound: [rule("deny")] });
     await dataplane.apply();
     expect([reached(80), reached(22)]).toEqual([false, true]);
+  },
+  timeoutMs,
+);
+
+test(
+  "37, 48: the answer to an untracked question fits no connection: dropped, unless disableConntrackInvalidCheck",
+  async () => {
+    await using host = new TestHost("he");
+    await using dataplane = await host.open();
+    dataplane.setInSync();
+    await serveTcp(host.namespace, 80);
+    dataplane.ruleList("policy/raw", { inbound: [rule("allow", tcp(80))], outbound: [] });
+    dataplane.ruleList("profile/all", { inbound: [rule("allow")], outbound: [rule("allow")] });
+    await say(dataplane, { untrackedTiers: [tier("pass", { inbound: ["policy/raw"] })], profiles: ["profile/all"] });
+    expect(connectsTcp(host.outside, hostAddress, 80)).toBe(false);
+    dataplane.hostSettings({ ...defaultSettings, dropInvalid: false });
+    await dataplane.apply();
+    expect(connectsTcp(host.outside, hostAddress, 80)).toBe(true);
+  },
+  timeoutMs,
+);
+
+test(
+  "37, 38, 39: over IPv6 too failsafe ports stay open, whatever is denied before connection tracking or before DNAT",
+  async () => {
+    await using host = new TestHost("he");
+    await using dataplane = await host.open();
+    dataplane.setInSync();
+    for (const [namespace, address] of [
+      [host.namespace, "fd00:31::11"],
+      [host.outside, "fd00:31::99"],
+    ] as const)
+      namespace.must("ip", "addr", "add", `${address}/64`, "dev", "eth0", "nodad");
+    host.namespace.start("nc", "-6", "-lk", "22");
+    await eventually("port 22 listens", () => host.namespace.must("ss", "-Hltn", "sport = :22").trim() !== "");
+    const reached = () => {
+      host.outside.must("ip", "-6", "neigh", "flush", "dev", "eth0");
+      host.namespace.must("ip", "-6", "neigh", "flush", "dev", "eth0");
+      return host.outside.run(["nc", "-z", "-w", "1", "fd00:31::11", "22"]).exitCode === 0;
+    };
+    await eventually("reached", reached);
+    dataplane.ruleList("policy/none", { inbound: [rule("deny")], outbound: [rule("deny")] });
+    const none = tier("pass", { inbound: ["policy/none"], outbound: ["policy/none"] });
+    await say(dataplane, { untrackedTiers: [none] });
+    await eventually("reached, untracked policy denies all", reached);
+    await say(dataplane, { preDnatTiers: [none] });
+    await eventually("reached, policy before DNAT denies all", reached);
   },
   timeoutMs,
 );

@@ -20,6 +20,7 @@ const acceptedEarly: readonly Action[] = [
   { do: "clear-mark", bit: acceptedBit },
   { do: "set-mark", bit: hostAcceptedBit },
 ];
+const discovery: RuleSpec = { matches: [ofNeighbourDiscovery()], actions: [{ do: "accept" }] };
 const forgetAll: RuleSpec = {
   matches: [],
   actions: [{ do: "clear-mark", bit: acceptedBit | passBit | hostAcceptedBit }],
@@ -28,6 +29,7 @@ const forgetAll: RuleSpec = {
 function untracked(hook: HostHook): RuleSpec[] {
   return [
     forgetAll,
+    discovery,
     { matches: [], actions: ask(hook) },
     { matches: [accepted], actions: [...acceptedEarly, { do: "untrack" }, { do: "accept" }] },
   ];
@@ -41,7 +43,7 @@ function forwarded(hook: HostHook): RuleSpec[] {
 function own(hook: HostHook): RuleSpec[] {
   return [
     { matches: [acceptedBefore], actions: [{ do: "accept" }] },
-    { matches: [ofNeighbourDiscovery()], actions: [{ do: "accept" }] },
+    discovery,
     { matches: [established], actions: [{ do: "accept" }] },
     forgetDecision,
     { matches: [], actions: ask(hook) },
@@ -78,6 +80,7 @@ export function hostHookChains(
       rules: [
         ...ofEndpoints("in", [{ do: "accept" }]),
         { matches: [acceptedBefore], actions: [{ do: "accept" }] },
+        discovery,
         { matches: [established], actions: [{ do: "accept" }] },
         forgetDecision,
         { matches: [], actions: ask("preDnat") },

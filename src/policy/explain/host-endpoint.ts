@@ -95,7 +95,7 @@ function traceHostEndpoint(
 ): DirectionTrace | undefined {
   const trace = traceDirection(model, endpoint, direction, packet, stage);
   if (trace === undefined) return undefined;
-  if (stage === "normal" && isNeighbourDiscovery(packet))
+  if (stage !== "applyOnForward" && isNeighbourDiscovery(packet))
     return decidedAtOnce(direction, "allow", "a fixed rule: neighbour discovery always passes");
   const failsafe = failsafeFor(model, endpoint.host, stage, direction, packet);
   if (failsafe === undefined) return trace;
