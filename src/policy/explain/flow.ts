@@ -173,6 +173,8 @@ function withHostEndpoints(
     notes.push(`which interface of ${host} it takes is not known: taken is the one with the host's address`);
   const hostEndpoints = hostEndpointSteps(model, way, known ?? guessedView(model, host));
   const isDenied = hostEndpoints.some(({ trace }) => trace.verdict === "deny");
+  if (hostEndpoints.some(({ stage, trace }) => stage === "doNotTrack" && trace.verdict === "allow"))
+    notes.push(`${host} does not track it (doNotTrack): its answers need rules of their own, in the other direction`);
   return { ...part, hostEndpoints, verdict: isDenied ? "deny" : part.verdict };
 }
 

@@ -280,6 +280,13 @@ test("host endpoints: answers of failsafe ports pass the policy without tracking
   ]);
 });
 
+test("host endpoints: what is not tracked needs rules for its answers, and that is said", () => {
+  const untracked = { ...onForward, doNotTrack: true, ingress: [{ action: "Allow", protocol: "TCP" }] };
+  const documents = { ...eth0({ profiles: ["open"] }), ...ofHost("p", untracked) };
+  expect(explain(documents, "outside", "h1", "tcp/80").notes.join()).toContain("h1 does not track it (doNotTrack)");
+  expect(explain(documents, "outside", "h1", "udp/80").notes.join()).not.toContain("doNotTrack");
+});
+
 test("host endpoints: of a host that was not asked the interface is guessed, and that is said", () => {
   const flow = explain(hostEndpoint("far", { node: "h2", interfaceName: "bond0" }), "outside", "h2", "tcp/80");
   expect(flow.reason).toContain("host endpoint far (normal): the end");
