@@ -1,7 +1,8 @@
 /**
  * Random policies around containers of several networks on two hosts and around these hosts themselves (host endpoints of
- * one interface or of all, applyOnForward, preDNAT), and real packets: every pair of containers and hosts, TCP to two ports,
- * UDP and ICMP, by IPv4 and by IPv6, connects exactly when the oracle says so, after each of several changes of everything.
+ * one interface or of all, applyOnForward, preDNAT, doNotTrack), and real packets: every pair of containers and hosts, TCP
+ * to two ports, UDP and ICMP, by IPv4 and by IPv6, connects exactly when the oracle says so, after each of several changes
+ * of everything.
  * MARGAY_MATRIX_SEED=<number> repeats a run, MARGAY_MATRIX_ROUNDS=<number> makes it longer.
  */
 
@@ -17,8 +18,9 @@ import type { OracleCluster } from "../../src/policy/testing/oracle.ts";
 import { documentsOf } from "../../src/policy/testing/random-clusters.ts";
 import { Cluster } from "./cluster.ts";
 import { eventually } from "./eventually.ts";
+import { allowed, type Cell, cellsOf, type Endpoint } from "./matrix/cells.ts";
 import { answered, listen } from "./matrix/probes.ts";
-import { allowed, type Cell, cellsOf, type Endpoint, randomRounds } from "./matrix/rounds.ts";
+import { randomRounds } from "./matrix/rounds.ts";
 
 const seed = Number(process.env.MARGAY_MATRIX_SEED ?? systemClock.nowMs() % 1_000_000);
 const roundCount = Number(process.env.MARGAY_MATRIX_ROUNDS ?? 6);
@@ -68,6 +70,9 @@ async function start(host: string, container: string, network: string): Promise<
 /** Speaks and listens for the host. */
 async function standIn(host: string): Promise<Endpoint> {
   const container = `self-${host}`;
+  // As in a container: the kernel numbers echo requests one after the other, where ping itself would throw dice, and now and
+  // then choose a number of an earlier round, which belongs to an open connection.
+  await cluster.on(host, "sysctl", "-qw", "net.ipv4.ping_group_range=0 2147483647");
   await cluster.on(host, "docker", "run", "-d", "--name", container, "--net", "host", "tools", "sleep", "86400");
   const addresses = await addressesOf(host);
   const endpoint: Endpoint = { kind: "host", host, container, network: "", addresses, hostAddresses: addresses };
@@ -120,11 +125,8 @@ async function enforced(revision: number): Promise<void> {
   );
 }
 
-/**
- * The round's documents, with what the nodes wrote of each endpoint kept but for its labels, profiles and ports. Every other
- * round host endpoints are for all interfaces instead of the one.
- */
-function documentsOfRound(round: OracleCluster, at: number): Readonly<Record<string, string>> {
+/** The round's documents, with what the nodes wrote of each endpoint kept but for its labels, profiles and ports. */
+function documentsOfRound(round: OracleCluster): Readonly<Record<string, string>> {
   const own = round.items.flatMap(({ id, labels, profiles, ports }) => {
     const workload = workloads.get(id);
     if (workload === undefined) return [];
@@ -134,17 +136,14 @@ function documentsOfRound(round: OracleCluster, at: number): Readonly<Record<str
     return [[workload.key, JSON.stringify(edited)] as const];
   });
   const others = documentsOf({ ...round, items: round.items.filter(({ kind }) => kind !== "workload") });
-  const forAll = (text: string) => text.replace('"interfaceName":"eth0"', '"interfaceName":"*"');
-  const hostEndpoints = Object.entries(others).filter(([key]) => key.startsWith(kindPrefix("HostEndpoint")));
-  const placed = at % 2 === 0 ? [] : hostEndpoints.map(([key, text]) => [key, forAll(text)]);
-  return { ...others, ...Object.fromEntries(own), ...Object.fromEntries(placed) };
+  return { ...others, ...Object.fromEntries(own) };
 }
 
 /** Silence must hold at the first try; an answer may take its time on a busy machine. */
 async function wrongCells(round: OracleCluster, cells: readonly Cell[]): Promise<readonly string[]> {
   const expected = new Set(cells.filter((cell) => allowed(round, cell)));
   const got = new Set(await answered(cluster, cells));
-  const untilMs = systemClock.monotonicMs() + 5_000;
+  const untilMs = systemClock.monotonicMs() + 15_000;
   for (;;) {
     const missing = [...expected].filter((cell) => !got.has(cell));
     if (missing.length === 0 || systemClock.monotonicMs() > untilMs) break;
@@ -159,25 +158,29 @@ async function wrongCells(round: OracleCluster, cells: readonly Cell[]): Promise
     });
 }
 
-test("every cell of every round is what the oracle says", async () => {
-  const cells = cellsOf(endpoints);
-  const rounds = randomRounds(endpoints, seed, roundCount);
-  let before: Readonly<Record<string, string>> = {};
-  let open = 0;
-  for (const [at, round] of rounds.entries()) {
-    const after = documentsOfRound(round, at);
-    const keys = [...new Set([...Object.keys(before), ...Object.keys(after)])];
-    const changed = keys.filter((key) => before[key] !== after[key]);
-    await enforced(await write(Object.fromEntries(changed.map((key) => [key, after[key]]))));
-    before = after;
-    const wrong = await wrongCells(round, cells);
-    if (wrong.length > 0) {
-      const again = `MARGAY_MATRIX_SEED=${seed}`;
-      throw new Error(`round ${at} (again with ${again}):\n${wrong.join("\n")}\n${JSON.stringify(round, null, 1)}`);
+test(
+  "every cell of every round is what the oracle says",
+  async () => {
+    const cells = cellsOf(endpoints);
+    const rounds = randomRounds(endpoints, seed, roundCount);
+    let before: Readonly<Record<string, string>> = {};
+    let open = 0;
+    for (const [at, round] of rounds.entries()) {
+      const after = documentsOfRound(round);
+      const keys = [...new Set([...Object.keys(before), ...Object.keys(after)])];
+      const changed = keys.filter((key) => before[key] !== after[key]);
+      await enforced(await write(Object.fromEntries(changed.map((key) => [key, after[key]]))));
+      before = after;
+      const wrong = await wrongCells(round, cells);
+      if (wrong.length > 0) {
+        const again = `MARGAY_MATRIX_SEED=${seed}`;
+        throw new Error(`round ${at} (again with ${again}):\n${wrong.join("\n")}\n${JSON.stringify(round, null, 1)}`);
+      }
+      open += cells.filter((cell) => allowed(round, cell)).length;
     }
-    open += cells.filter((cell) => allowed(round, cell)).length;
-  }
-  process.stderr.write(
-    `connectivity matrix: seed ${seed}, ${rounds.length} rounds of ${cells.length} cells, ${open} of them open\n`,
-  );
-}, 180_000);
+    process.stderr.write(
+      `connectivity matrix: seed ${seed}, ${rounds.length} rounds of ${cells.length} cells, ${open} of them open\n`,
+    );
+  },
+  60_000 + 30_000 * roundCount,
+);

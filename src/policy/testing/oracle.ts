@@ -12,6 +12,11 @@ export type OracleSelector =
   | { readonly is: "not"; readonly of: OracleSelector }
   | { readonly is: "and" | "or"; readonly of: readonly OracleSelector[] };
 
+export interface OracleIcmp {
+  readonly type: number;
+  readonly code?: number | undefined;
+}
+
 export interface OracleSide {
   readonly nets?: readonly string[] | undefined;
   readonly notNets?: readonly string[] | undefined;
@@ -19,6 +24,7 @@ export interface OracleSide {
   readonly notSelector?: OracleSelector | undefined;
   readonly namespaceSelector?: OracleSelector | undefined;
   readonly accounts?: readonly string[] | undefined;
+  /** Numbers, ranges ("80:81") and names. */
   readonly ports?: readonly (number | string)[] | undefined;
   readonly notPorts?: readonly (number | string)[] | undefined;
 }
@@ -28,8 +34,8 @@ export interface OracleRule {
   readonly protocol?: "TCP" | "UDP" | "ICMP" | "ICMPv6" | undefined;
   readonly notProtocol?: "TCP" | "UDP" | undefined;
   readonly ipVersion?: 4 | 6 | undefined;
-  readonly icmp?: { readonly type: number; readonly code?: number } | undefined;
-  readonly notICMP?: { readonly type: number; readonly code?: number } | undefined;
+  readonly icmp?: OracleIcmp | undefined;
+  readonly notICMP?: OracleIcmp | undefined;
   readonly source: OracleSide;
   readonly destination: OracleSide;
 }
@@ -38,6 +44,8 @@ export interface OracleItem {
   readonly id: string;
   readonly kind: "workload" | "host" | "globalSet" | "set";
   readonly host: string;
+  /** Of a host endpoint: it is for all of its host's interfaces, instead of eth0. */
+  readonly isForAll?: boolean;
   readonly namespace: string | undefined;
   readonly account: string | undefined;
   /** Single addresses. */
@@ -96,7 +104,7 @@ export function oracleVerdict(
   packet: OraclePacket,
   stage: Stage = "normal",
 ): Verdict {
-  if (item.profiles.some((name) => cluster.profiles[name] === undefined)) return "deny";
+  if (isBroken(cluster, item)) return "deny";
   const word = direction === "ingress" ? "Ingress" : "Egress";
   const policies = cluster.policies
     .filter((policy) => policy.types.length === 0 || policy.types.includes(word))
@@ -141,7 +149,7 @@ const failsafePorts = {
 /** Where a packet meets the endpoint of a host's own interface: at its end, its beginning, or on its way through. */
 export type HostPlace = "to the host" | "from the host" | "forwarded in" | "forwarded out";
 
-/** calico-datastore.md 5.3, but for doNotTrack. Undefined: the interface has no host endpoint. */
+/** calico-datastore.md 5.3, for what is not of a known connection. Undefined: the interface has no host endpoint. */
 export function oracleHostPasses(
   cluster: OracleCluster,
   item: OracleItem | undefined,
@@ -150,17 +158,51 @@ export function oracleHostPasses(
 ): boolean {
   if (item === undefined) return true;
   const direction = place === "to the host" || place === "forwarded in" ? "ingress" : "egress";
-  const isBroken = item.profiles.some((name) => cluster.profiles[name] === undefined);
-  const { TCP, UDP } = failsafePorts[direction];
-  const ports: readonly number[] = packet.protocol === "TCP" ? TCP : packet.protocol === "UDP" ? UDP : [];
-  const isFailsafe = ports.includes(packet.destinationPort);
-  const isBeforeDnat = (policy: OraclePolicy) => policy.stage === "preDNAT" && isFor(cluster, policy, item);
-  if (direction === "ingress" && !isBroken && cluster.policies.some(isBeforeDnat)) {
+  const isFailsafe = isFailsafePort(direction, packet.protocol, packet.destinationPort);
+  if (direction === "ingress" && !isBroken(cluster, item) && isAsked(cluster, item, "preDNAT", direction)) {
     const verdict = isFailsafe ? "allow" : oracleVerdict(cluster, item, direction, packet, "preDNAT");
     if (verdict !== "none") return verdict === "allow";
   }
   if (place.startsWith("forwarded")) return oracleVerdict(cluster, item, direction, packet, "forward") !== "deny";
   return isFailsafe || oracleVerdict(cluster, item, direction, packet, "normal") === "allow";
+}
+
+/**
+ * The same before connection tracking: asked of every packet that comes in by the interface, and of every one that the host
+ * itself sends, answers included. "allow" is final, and nobody tracks the packet; "none": it goes on as if nothing were.
+ */
+export function oracleUntracked(
+  cluster: OracleCluster,
+  item: OracleItem | undefined,
+  direction: Direction,
+  packet: OraclePacket,
+): Verdict {
+  if (item === undefined || item.isForAll === true || !isAsked(cluster, item, "doNotTrack", direction)) return "none";
+  const { protocol, sourcePort, destinationPort } = packet;
+  const opposite = direction === "ingress" ? "egress" : "ingress";
+  if (isFailsafePort(direction, protocol, destinationPort)) return "none";
+  if (isFailsafePort(opposite, protocol, sourcePort)) return "none"; // an answer
+  return oracleVerdict(cluster, item, direction, packet, "doNotTrack");
+}
+
+function isFailsafePort(direction: Direction, protocol: OraclePacket["protocol"], port: number): boolean {
+  const { TCP, UDP } = failsafePorts[direction];
+  const ports: readonly number[] = protocol === "TCP" ? TCP : protocol === "UDP" ? UDP : [];
+  return ports.includes(port);
+}
+
+function isBroken({ profiles }: OracleCluster, item: OracleItem): boolean {
+  return item.profiles.some((name) => profiles[name] === undefined);
+}
+
+function isAsked(cluster: OracleCluster, item: OracleItem, stage: Stage, direction: Direction): boolean {
+  const word = direction === "ingress" ? "Ingress" : "Egress";
+  return cluster.policies.some(
+    (policy) =>
+      policy.stage === stage &&
+      (policy.types.length === 0 || policy.types.includes(word)) &&
+      isFor(cluster, policy, item),
+  );
 }
 
 function isFor(cluster: OracleCluster, policy: OraclePolicy, item: OracleItem): boolean {
@@ -177,7 +219,7 @@ function ruleMatches(
   packet: OraclePacket,
 ): boolean {
   const family = packet.source.includes(":") ? 6 : 4;
-  const ofIcmp = ({ type, code }: { type: number; code?: number }) =>
+  const ofIcmp = ({ type, code }: OracleIcmp) =>
     packet.icmp.type === type && (code === undefined || packet.icmp.code === code);
   if (rule.ipVersion !== undefined && rule.ipVersion !== family) return false;
   if (rule.protocol !== undefined && rule.protocol !== packet.protocol) return false;
@@ -219,8 +261,8 @@ function sideMatches(
   const isOneOf = (wanted: readonly (number | string)[]) =>
     (protocol === "TCP" || protocol === "UDP") &&
     wanted.some((one) =>
-      typeof one === "number"
-        ? one === port
+      typeof one === "number" || one.includes(":")
+        ? isBetween(`${one}`.split(":").map(Number), port)
         : holders
             .filter((item) => !positive || selected(item))
             .some((item) =>
@@ -229,6 +271,11 @@ function sideMatches(
     );
   if (ports !== undefined && !isOneOf(ports)) return false;
   return notPorts === undefined || !isOneOf(notPorts);
+}
+
+/** A single number is its own end. */
+function isBetween([first = 0, last = first]: readonly number[], port: number): boolean {
+  return first <= port && port <= last;
 }
 
 /** What a workload or set brings itself hides what its profiles bring; the first profile hides later ones. */

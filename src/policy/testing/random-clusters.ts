@@ -89,14 +89,14 @@ const sparse = (one: fc.Arbitrary<OracleSide>) =>
     .map(([full, kept]): OracleSide => Object.fromEntries(kept.map((member) => [member, full[member]])));
 
 const action = fc.constantFrom("Allow" as const, "Allow", "Allow", "Deny", "Pass", "Log");
-const numeric = fc.constantFrom(80, 53);
+const numeric = fc.constantFrom<number | string>(80, 53, "80:81");
 const rule = (nets: Nets): fc.Arbitrary<OracleRule> =>
   fc.constantFrom(4 as const, 6).chain((family) => {
     const any = sparse(side(nets[family], undefined));
     const named = sparse(side(nets[family], fc.constantFrom<number | string>(...portNames)));
     const withPorts = sparse(side(nets[family], fc.oneof(numeric, fc.constantFrom(...portNames))));
     const types = family === 4 ? [0, 8] : [128, 129];
-    const icmp = maybe(fc.record({ type: fc.constantFrom(...types), code: fc.constantFrom(0, 1) }));
+    const icmp = maybe(fc.record({ type: fc.constantFrom(...types), code: fc.constantFrom(0, 1, undefined) }));
     return fc.oneof(
       fc.record({ action, source: any, destination: any, ipVersion: maybe(fc.constant(family)) }),
       fc.record({
@@ -264,7 +264,7 @@ export function documentsOf({ items, policies, profiles, tiers }: OracleCluster)
 function itemDocument(
   one: OracleItem,
 ): [kind: string, metadata: Record<string, unknown>, spec: Record<string, unknown>] {
-  const { id, kind, host, namespace, labels, addresses, profiles, ports, account } = one;
+  const { id, kind, host, namespace, labels, addresses, profiles, ports, account, isForAll = false } = one;
   switch (kind) {
     case "workload": {
       const name = workloadEndpointName({ node: host, orchestrator: "libnetwork", endpoint: id });
@@ -284,7 +284,7 @@ function itemDocument(
       return [
         "HostEndpoint",
         { name: id, labels },
-        { node: host, interfaceName: "eth0", expectedIPs: addresses, profiles, ports },
+        { node: host, interfaceName: isForAll ? "*" : "eth0", expectedIPs: addresses, profiles, ports },
       ];
     case "globalSet":
       return ["GlobalNetworkSet", { name: id, labels }, { nets: addresses }];

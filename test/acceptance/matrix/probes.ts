@@ -3,27 +3,39 @@
  * were answered.
  */
 
+import { fileURLToPath } from "node:url";
 import type { Cluster } from "../cluster.ts";
-import type { Cell, Endpoint } from "./rounds.ts";
+import { eventually } from "../eventually.ts";
+import type { Cell, Endpoint } from "./cells.ts";
 
-/** Gives back what it is sent, by both families. */
-const listeners = ["TCP6-LISTEN:80", "TCP6-LISTEN:81", "UDP6-RECVFROM:53"];
+const ports = ["tcp/80", "tcp/81", "udp/53"] as const;
 
+/** From the host, in the container's network: it lives as long as the lab. */
 export async function listen(cluster: Cluster, { host, container }: Endpoint): Promise<void> {
-  for (const listener of listeners) {
-    const options = `${listener},fork,ipv6only=0${listener.startsWith("TCP") ? ",reuseaddr,backlog=100" : ""}`;
-    await cluster.on(host, "docker", "exec", "-d", container, "socat", options, "PIPE");
-  }
+  const pid = (await cluster.on(host, "docker", "inspect", "-f", "{{.State.Pid}}", container)).trim();
+  const words = ["nsenter", "-t", pid, "-n", process.execPath, fileURLToPath(new URL("listener.ts", import.meta.url))];
+  const log = `/tmp/listener-${container}`;
+  await cluster.on(host, "sh", "-c", `"$@" >${log} 2>&1 </dev/null &`, "sh", ...words, ...ports);
+  await eventually(`${container} listens`, () => cluster.on(host, "grep", "-x", "listening", log));
 }
 
 /** How long an answer may take: long between neighbours on one machine, short for a try that expects silence. */
 const waitSeconds = 1;
 
+/**
+ * The senders' ports, none of them used twice: chance would now and then choose one that an earlier round had, and what
+ * belongs to an open connection passes, whatever policy has become. Below the ports that the kernel gives, above those that
+ * rules know.
+ */
+const firstPort = 10_000;
+const portsMax = 32_768 - firstPort;
+let tries = 0;
+
 function tryOf({ to, family, kind }: Cell): string {
   const address = to.addresses[family];
   if (kind === "icmp") return `ping -n -c 1 -W ${waitSeconds} ${address} >/dev/null 2>&1`;
   const [protocol = "", port = ""] = kind.split("/");
-  const flags = `${protocol === "udp" ? "-u " : "-N "}-w ${waitSeconds}`;
+  const flags = `${protocol === "udp" ? "-u " : "-N "}-p ${firstPort + (tries++ % portsMax)} -w ${waitSeconds}`;
   return `[ "$(echo hello | nc.openbsd ${flags} ${address} ${port} 2>/dev/null)" = hello ]`;
 }
 
