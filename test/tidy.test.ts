@@ -14,7 +14,7 @@ interface SourceFile {
 
 const sources: readonly SourceFile[] = ["src", "test", "bench"].flatMap((folder) =>
   readdirSync(join(root, folder), { recursive: true, encoding: "utf8" })
-    .filter((name) => /\.tsx?$/.test(name) && !/_pb\.ts$/.test(name))
+    .filter((name) => /\.tsx?$/.test(name))
     .map((name) => ({ path: join(folder, name), text: readFileSync(join(root, folder, name), "utf8") })),
 );
 const isTest = (path: string) => /\.test\.tsx?$/.test(path) || path.includes("/testing/") || !path.startsWith("src/");

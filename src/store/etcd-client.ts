@@ -5,7 +5,6 @@
  * - Every call has a deadline. While the store is out of reach a call waits for it until then; a request that was sent
  *   is only sent again if it reads, because a write may have happened although nobody said so.
  */
-import type { DescMessage, MessageInitShape, MessageShape } from "@bufbuild/protobuf";
 import { Backoff } from "../base/backoff.ts";
 import { OperationError } from "../base/errors.ts";
 import { closedError, EtcdConnection, type EtcdConnectionOptions } from "./etcd-connection.ts";
@@ -15,10 +14,11 @@ import {
   type KeyValue as KeyValueMessage,
   KV,
   Lease,
+  type Method,
   type RangeResponse,
   type ResponseHeader,
-} from "./etcd-protocol/etcd_pb.ts";
-import type { GrpcChannel, Method } from "./etcd-protocol/grpc-channel.ts";
+} from "./etcd-protocol/etcd-api.ts";
+import type { GrpcChannel } from "./etcd-protocol/grpc-channel.ts";
 import { EtcdWatch } from "./etcd-watch.ts";
 import type {
   KeyValue,
@@ -77,7 +77,7 @@ class EtcdClient implements Store {
     options: { readonly revision?: number; readonly signal?: AbortSignal } = {},
   ): Promise<KeyValue | undefined> {
     const request = { ...singleKey(key), revision: BigInt(options.revision ?? 0) };
-    const answer = await this.#call(KV.method.range, request, { signal: options.signal, reads: true });
+    const answer = await this.#call(KV.range, request, { signal: options.signal, reads: true });
     const [kv] = answer.kvs;
     return kv === undefined ? undefined : keyValueOf(kv);
   }
@@ -118,7 +118,7 @@ class EtcdClient implements Store {
     const { key: first, rangeEnd } = keysBelow(prefix);
     const fetchPage = (key: Uint8Array, revision: number, left: number) => {
       const request = { key, rangeEnd, limit: BigInt(left), revision: BigInt(revision) };
-      const page: Promise<RangeResponse> = this.#call(KV.method.range, request, { signal, reads: true });
+      const page: Promise<RangeResponse> = this.#call(KV.range, request, { signal, reads: true });
       page.catch(() => undefined); // thrown where it is awaited; nobody awaits it when the reader has had enough
       return page;
     };
@@ -143,12 +143,12 @@ class EtcdClient implements Store {
     options: { readonly lease?: string; readonly signal?: AbortSignal } = {},
   ): Promise<number> {
     const request = { key: bytesOf(key), value: bytesOf(value), lease: BigInt(options.lease ?? "0") };
-    const answer = await this.#call(KV.method.put, request, { signal: options.signal });
+    const answer = await this.#call(KV.put, request, { signal: options.signal });
     return revisionOf(answer.header);
   }
 
   async delete(key: string, options: { readonly signal?: AbortSignal } = {}): Promise<boolean> {
-    const answer = await this.#call(KV.method.deleteRange, singleKey(key), { signal: options.signal });
+    const answer = await this.#call(KV.deleteRange, singleKey(key), { signal: options.signal });
     return answer.deleted > 0n;
   }
 
@@ -158,7 +158,7 @@ class EtcdClient implements Store {
   ): Promise<TransactionOutcome> {
     const branches = [...transaction.success, ...(transaction.failure ?? [])];
     const reads = branches.every((operation) => "get" in operation || "list" in operation);
-    const answer = await this.#call(KV.method.txn, txnRequest(transaction), { signal: options.signal, reads });
+    const answer = await this.#call(KV.txn, txnRequest(transaction), { signal: options.signal, reads });
     return {
       succeeded: answer.succeeded,
       revision: revisionOf(answer.header),
@@ -186,19 +186,19 @@ class EtcdClient implements Store {
   }
 
   async grantLease(ttlSeconds: number): Promise<string> {
-    const answer = await this.#call(Lease.method.leaseGrant, { TTL: BigInt(Math.ceil(ttlSeconds)) }, {});
+    const answer = await this.#call(Lease.leaseGrant, { TTL: BigInt(Math.ceil(ttlSeconds)) }, {});
     return answer.ID.toString();
   }
 
   async keepAlive(lease: string, signal?: AbortSignal): Promise<number> {
     // A stream in etcd; one question and one answer of it are all that is needed here.
-    const answer = await this.#call(Lease.method.leaseKeepAlive, { ID: BigInt(lease) }, { signal, reads: true });
+    const answer = await this.#call(Lease.leaseKeepAlive, { ID: BigInt(lease) }, { signal, reads: true });
     return Math.max(0, Number(answer.TTL));
   }
 
   async revokeLease(lease: string): Promise<void> {
     try {
-      await this.#call(Lease.method.leaseRevoke, { ID: BigInt(lease) }, {});
+      await this.#call(Lease.leaseRevoke, { ID: BigInt(lease) }, {});
     } catch (error) {
       if (!(error instanceof OperationError && error.code === "STORE_LEASE_NOT_FOUND")) throw error;
     }
@@ -219,17 +219,16 @@ class EtcdClient implements Store {
     return false;
   }
 
-  async #call<Request extends DescMessage, Response extends DescMessage>(
+  async #call<Request, Response extends { readonly header: ResponseHeader | undefined }>(
     method: Method<Request, Response>,
-    request: MessageInitShape<Request>,
+    request: Partial<Request>,
     options: CallOptions,
-  ): Promise<MessageShape<Response>> {
+  ): Promise<Response> {
     const answer = await this.#attempt(
       (channel, timeoutMs) => channel.unary(method, request, { timeoutMs, signal: options.signal }),
       options,
     );
-    const { header } = answer as { readonly header?: ResponseHeader };
-    this.#seenRevision = Math.max(this.#seenRevision, revisionOf(header));
+    this.#seenRevision = Math.max(this.#seenRevision, revisionOf(answer.header));
     return answer;
   }
 

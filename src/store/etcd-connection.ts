@@ -6,7 +6,7 @@ import type { Clock } from "../base/clock.ts";
 import { describeError } from "../base/errors.ts";
 import type { Log } from "../base/log.ts";
 import { EtcdError, unavailable } from "./etcd-error.ts";
-import { Auth } from "./etcd-protocol/etcd_pb.ts";
+import { Auth } from "./etcd-protocol/etcd-api.ts";
 import { GrpcChannel, type TlsSettings } from "./etcd-protocol/grpc-channel.ts";
 
 const connectTimeoutMs = 2_000;
@@ -108,7 +108,7 @@ export class EtcdConnection {
     if (user === undefined) return;
     try {
       const options = { timeoutMs: connectTimeoutMs, signal: undefined };
-      const { token } = await channel.unary(Auth.method.authenticate, user, options);
+      const { token } = await channel.unary(Auth.authenticate, user, options);
       channel.presentToken(token);
     } catch (error) {
       // A store without users lets everybody in.

@@ -1,20 +1,19 @@
 /** Between the Store interface (text, numbers) and etcd's messages, on the client's side. Pure. */
-import { create } from "@bufbuild/protobuf";
 import { keyRange, prefixRange } from "./engine/requests.ts";
 import {
   Compare_CompareResult,
   Compare_CompareTarget,
-  type Compare as CompareMessage,
-  CompareSchema,
+  Compare as CompareMessage,
+  DeleteRangeRequest,
   type Event,
   Event_EventType,
   type KeyValue as KeyValueMessage,
-  type RequestOp,
-  RequestOpSchema,
+  PutRequest,
+  RangeRequest,
+  RequestOp,
   type ResponseOp,
-  type TxnRequest,
-  TxnRequestSchema,
-} from "./etcd-protocol/etcd_pb.ts";
+  TxnRequest,
+} from "./etcd-protocol/etcd-api.ts";
 import type { Compare, KeyValue, Operation, OperationOutcome, Transaction, WatchEvent } from "./store.ts";
 
 export function bytesOf(text: string): Uint8Array {
@@ -34,7 +33,7 @@ export function keysBelow(prefix: string): { key: Uint8Array; rangeEnd: Uint8Arr
 }
 
 export function txnRequest(transaction: Transaction): TxnRequest {
-  return create(TxnRequestSchema, {
+  return TxnRequest.make({
     compare: transaction.compare.map(compareMessage),
     success: transaction.success.map(requestOp),
     failure: (transaction.failure ?? []).map(requestOp),
@@ -44,20 +43,20 @@ export function txnRequest(transaction: Transaction): TxnRequest {
 function compareMessage(compare: Compare): CompareMessage {
   const base = { key: bytesOf(compare.key), result: Compare_CompareResult.EQUAL };
   if ("modRevision" in compare) {
-    return create(CompareSchema, {
+    return CompareMessage.make({
       ...base,
       target: Compare_CompareTarget.MOD,
       targetUnion: { case: "modRevision", value: BigInt(compare.modRevision) },
     });
   }
   if ("version" in compare) {
-    return create(CompareSchema, {
+    return CompareMessage.make({
       ...base,
       target: Compare_CompareTarget.VERSION,
       targetUnion: { case: "version", value: BigInt(compare.version) },
     });
   }
-  return create(CompareSchema, {
+  return CompareMessage.make({
     ...base,
     target: Compare_CompareTarget.VALUE,
     targetUnion: { case: "value", value: bytesOf(compare.value) },
@@ -65,21 +64,25 @@ function compareMessage(compare: Compare): CompareMessage {
 }
 
 function requestOp(operation: Operation): RequestOp {
-  return create(RequestOpSchema, { request: requestOf(operation) });
+  return RequestOp.make({ request: requestOf(operation) });
 }
 
-function requestOf(operation: Operation) {
+function requestOf(operation: Operation): RequestOp["request"] {
   if ("put" in operation) {
     const lease = BigInt(operation.lease ?? "0");
-    const value = { key: bytesOf(operation.put), value: bytesOf(operation.value), lease };
-    return { case: "requestPut", value } as const;
+    const put = { key: bytesOf(operation.put), value: bytesOf(operation.value), lease };
+    return { case: "requestPut", value: PutRequest.make(put) };
   }
-  if ("delete" in operation) return { case: "requestDeleteRange", value: singleKey(operation.delete) } as const;
-  if ("deletePrefix" in operation) {
-    return { case: "requestDeleteRange", value: keysBelow(operation.deletePrefix) } as const;
-  }
-  if ("get" in operation) return { case: "requestRange", value: singleKey(operation.get) } as const;
-  return { case: "requestRange", value: keysBelow(operation.list) } as const;
+  if ("delete" in operation) return deleteOf(singleKey(operation.delete));
+  if ("deletePrefix" in operation) return deleteOf(keysBelow(operation.deletePrefix));
+  return {
+    case: "requestRange",
+    value: RangeRequest.make("get" in operation ? singleKey(operation.get) : keysBelow(operation.list)),
+  };
+}
+
+function deleteOf(range: { readonly key: Uint8Array; readonly rangeEnd: Uint8Array }): RequestOp["request"] {
+  return { case: "requestDeleteRange", value: DeleteRangeRequest.make(range) };
 }
 
 export function outcomeOf({ response }: ResponseOp): OperationOutcome {

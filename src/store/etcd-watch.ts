@@ -8,14 +8,12 @@
  * - A store that is at an earlier revision than was already seen, or is another cluster, was restored or replaced: that
  *   is STORE_COMPACTED too, as what was told is not its history.
  */
-import { create } from "@bufbuild/protobuf";
 import { Backoff } from "../base/backoff.ts";
 import type { Clock } from "../base/clock.ts";
 import type { EtcdConnection } from "./etcd-connection.ts";
 import { EtcdError, refused, unavailable } from "./etcd-error.ts";
 import { keysBelow, watchEventsOf } from "./etcd-messages.ts";
-import type { WatchRequest } from "./etcd-protocol/etcd_pb.ts";
-import { KV, Watch, WatchRequestSchema, type WatchResponse } from "./etcd-protocol/etcd_pb.ts";
+import { KV, Watch, WatchCreateRequest, WatchRequest, type WatchResponse } from "./etcd-protocol/etcd-api.ts";
 import type { ClientStream } from "./etcd-protocol/grpc-channel.ts";
 import type { WatchBatch } from "./store.ts";
 
@@ -92,7 +90,7 @@ export class EtcdWatch {
     this.#ended = undefined;
     this.#overflowed = false;
     this.#created = false;
-    const stream = channel.stream(Watch.method.watch, {
+    const stream = channel.stream(Watch.watch, {
       onMessage: (message) => {
         if (stream === this.#stream) this.#receive(message);
       },
@@ -102,14 +100,14 @@ export class EtcdWatch {
     });
     this.#stream = stream;
     stream.send(
-      create(WatchRequestSchema, {
+      WatchRequest.make({
         requestUnion: {
           case: "createRequest",
-          value: {
+          value: WatchCreateRequest.make({
             ...keysBelow(prefix),
             startRevision: BigInt(this.#nextRevision),
             progressNotify: true,
-          },
+          }),
         },
       }),
     );
@@ -214,7 +212,7 @@ export class EtcdWatch {
     const { connection, signal } = this.#options;
     const channel = await connection.channel(createTimeoutMs, signal);
     const answer = await channel.unary(
-      KV.method.range,
+      KV.range,
       { key: new Uint8Array([0]), countOnly: true },
       { timeoutMs: createTimeoutMs, signal },
     );

@@ -6,25 +6,10 @@
  * end the connection. (etcd allows a ping each 5 s while a stream is open, and none otherwise.)
  */
 import { type ClientHttp2Session, type ClientHttp2Stream, connect, constants as http2 } from "node:http2";
-import {
-  create,
-  type DescMessage,
-  fromBinary,
-  type MessageInitShape,
-  type MessageShape,
-  toBinary,
-} from "@bufbuild/protobuf";
 import type { Clock } from "../../base/clock.ts";
 import { EtcdError, errorFromStatus, grpcStatus, staleTokenText, unavailable } from "../etcd-error.ts";
+import type { Method } from "./etcd-api.ts";
 import { decodeStatusMessage, FrameReader, frame } from "./grpc-frames.ts";
-
-/** A method of a service description made by protoc-gen-es. */
-export interface Method<Request extends DescMessage, Response extends DescMessage> {
-  readonly name: string;
-  readonly parent: { readonly typeName: string };
-  readonly input: Request;
-  readonly output: Response;
-}
 
 export interface StreamListener<Response> {
   readonly onMessage: (message: Response) => void;
@@ -117,13 +102,13 @@ export class GrpcChannel {
   }
 
   /** One message there, one back. Rejects with EtcdError, or with the signal's reason. */
-  unary<Request extends DescMessage, Response extends DescMessage>(
+  unary<Request, Response>(
     method: Method<Request, Response>,
-    request: MessageInitShape<Request>,
+    request: Partial<Request>,
     options: { readonly timeoutMs: number; readonly signal: AbortSignal | undefined },
-  ): Promise<MessageShape<Response>> {
+  ): Promise<Response> {
     return new Promise((resolve, reject) => {
-      let answer: MessageShape<Response> | undefined;
+      let answer: Response | undefined;
       const { timeoutMs, signal } = options;
       const finish = () => {
         timer[Symbol.dispose]();
@@ -152,23 +137,23 @@ export class GrpcChannel {
         },
       });
       signal?.addEventListener("abort", onAbort, { once: true });
-      stream.end(create(method.input, request) as MessageShape<Request>);
+      stream.end(method.request.make(request));
     });
   }
 
   /** A call whose sides both stream. */
-  stream<Request extends DescMessage, Response extends DescMessage>(
+  stream<Request, Response>(
     method: Method<Request, Response>,
-    listener: StreamListener<MessageShape<Response>>,
-  ): ClientStream<MessageShape<Request>> & { end(last: MessageShape<Request>): void } {
+    listener: StreamListener<Response>,
+  ): ClientStream<Request> & { end(last: Request): void } {
     const where = `${method.name} on ${this.endpoint}`;
-    const encode = (message: MessageShape<Request>) => frame(toBinary(method.input, message));
+    const encode = (message: Request) => frame(method.request.encode(message));
     let stream: ClientHttp2Stream | undefined;
     try {
       if (this.#closedBy !== undefined) throw this.#closedBy;
       stream = this.#session.request({
         ":method": "POST",
-        ":path": `/${method.parent.typeName}/${method.name}`,
+        ":path": method.path,
         "content-type": "application/grpc",
         te: "trailers",
         ...(this.#token === undefined ? {} : { token: this.#token }),
@@ -194,7 +179,7 @@ export class GrpcChannel {
       opened,
       where,
       (bytes) => {
-        if (!ended) listener.onMessage(fromBinary(method.output, bytes));
+        if (!ended) listener.onMessage(method.response.decode(bytes));
       },
       end,
     );

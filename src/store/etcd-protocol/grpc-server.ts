@@ -16,12 +16,13 @@ import {
   type ServerHttp2Stream,
 } from "node:http2";
 import { createServer as createSocketServer, type Server, type Socket } from "node:net";
-import { type DescMessage, fromBinary, type MessageShape, toBinary } from "@bufbuild/protobuf";
 import type { Clock } from "../../base/clock.ts";
 import { describeError } from "../../base/errors.ts";
 import type { Log } from "../../base/log.ts";
 import { EtcdError, grpcStatus, unavailable } from "../etcd-error.ts";
+import type { Method } from "./etcd-api.ts";
 import { encodeStatusMessage, FrameReader, frame } from "./grpc-frames.ts";
+import type { MessageType } from "./protobuf.ts";
 import { rewrittenSocket } from "./rewritten-socket.ts";
 
 /** A call of which both sides are streams. */
@@ -86,11 +87,9 @@ export class GrpcServer implements AsyncDisposable {
     });
   }
 
-  unary<Request extends DescMessage, Response extends DescMessage>(
-    path: string,
-    request: Request,
-    response: Response,
-    answer: (message: MessageShape<Request>, bytes: number) => Promise<MessageShape<Response>>,
+  unary<Request, Response>(
+    { path, request, response }: Method<Request, Response>,
+    answer: (message: Request, bytes: number) => Promise<Response>,
   ): void {
     this.#handlers.set(path, (stream) => {
       const reader = new FrameReader(this.#options.messageMaxBytes);
@@ -98,7 +97,7 @@ export class GrpcServer implements AsyncDisposable {
       const fail = (error: unknown) => this.#fail(stream, path, error);
       const serve = async (bytes: Buffer) => {
         const message = parse(request, bytes);
-        sendUnary(stream, frame(toBinary(response, await answer(message, bytes.length))));
+        sendUnary(stream, frame(response.encode(await answer(message, bytes.length))));
       };
       stream.on("data", (chunk: Buffer) => {
         try {
@@ -117,11 +116,9 @@ export class GrpcServer implements AsyncDisposable {
     });
   }
 
-  stream<Request extends DescMessage, Response extends DescMessage>(
-    path: string,
-    request: Request,
-    response: Response,
-    serve: (call: StreamCall<MessageShape<Request>, MessageShape<Response>>) => Promise<void>,
+  stream<Request, Response>(
+    { path, request, response }: Method<Request, Response>,
+    serve: (call: StreamCall<Request, Response>) => Promise<void>,
   ): void {
     this.#handlers.set(path, (stream) => {
       const hungUp = new AbortController();
@@ -133,8 +130,7 @@ export class GrpcServer implements AsyncDisposable {
       const requests = new RequestQueue(stream, request, this.#options.messageMaxBytes, hungUp.signal);
       respond(stream);
       // grpc-go waits for the headers before it believes in the stream.
-      const send = (message: MessageShape<Response>) =>
-        writeWithRoom(stream, frame(toBinary(response, message)), hungUp.signal);
+      const send = (message: Response) => writeWithRoom(stream, frame(response.encode(message)), hungUp.signal);
       serve({ requests, send, signal: hungUp.signal }).then(
         () => endWithTrailers(stream, grpcStatus.ok, ""),
         (error: unknown) => this.#fail(stream, path, error),
@@ -223,14 +219,14 @@ export class GrpcServer implements AsyncDisposable {
 }
 
 /** The client's messages, one at a time; a client that sends faster than they are served is held back. */
-class RequestQueue<Request extends DescMessage> implements AsyncIterable<MessageShape<Request>> {
-  readonly #queue: MessageShape<Request>[] = [];
+class RequestQueue<Request> implements AsyncIterable<Request> {
+  readonly #queue: Request[] = [];
   readonly #stream: ServerHttp2Stream;
   #ended = false;
   #failure: unknown;
   #wake: (() => void) | undefined;
 
-  constructor(stream: ServerHttp2Stream, request: Request, messageMaxBytes: number, hungUp: AbortSignal) {
+  constructor(stream: ServerHttp2Stream, request: MessageType<Request>, messageMaxBytes: number, hungUp: AbortSignal) {
     this.#stream = stream;
     const reader = new FrameReader(messageMaxBytes);
     stream.on("data", (chunk: Buffer) => {
@@ -250,7 +246,7 @@ class RequestQueue<Request extends DescMessage> implements AsyncIterable<Message
     hungUp.addEventListener("abort", end, { once: true });
   }
 
-  async *[Symbol.asyncIterator](): AsyncGenerator<MessageShape<Request>> {
+  async *[Symbol.asyncIterator](): AsyncGenerator<Request> {
     for (;;) {
       const request = this.#queue.shift();
       if (request !== undefined) yield request;
@@ -264,9 +260,9 @@ class RequestQueue<Request extends DescMessage> implements AsyncIterable<Message
   }
 }
 
-function parse<Message extends DescMessage>(schema: Message, bytes: Uint8Array): MessageShape<Message> {
+function parse<Message>(type: MessageType<Message>, bytes: Uint8Array): Message {
   try {
-    return fromBinary(schema, bytes);
+    return type.decode(bytes);
   } catch (cause) {
     throw new EtcdError(grpcStatus.internal, "grpc: failed to unmarshal the received message", "STORE_BAD_REQUEST", {
       cause,

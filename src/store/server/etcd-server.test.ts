@@ -5,7 +5,7 @@ import { systemClock } from "../../base/clock.ts";
 import { describeError } from "../../base/errors.ts";
 import { silentLog } from "../../base/log.ts";
 import { Engine } from "../engine/engine.ts";
-import { KV, Lease } from "../etcd-protocol/etcd_pb.ts";
+import { KV, Lease } from "../etcd-protocol/etcd-api.ts";
 import { GrpcChannel } from "../etcd-protocol/grpc-channel.ts";
 import { EtcdServer } from "./etcd-server.ts";
 
@@ -41,7 +41,7 @@ async function withChannel<T>(use: (channel: GrpcChannel) => Promise<T>): Promis
 
 async function stillServes(): Promise<void> {
   await withChannel(async (channel) => {
-    const answer = await channel.unary(KV.method.range, { key: Buffer.from("x") }, options);
+    const answer = await channel.unary(KV.range, { key: Buffer.from("x") }, options);
     expect(answer.header?.revision).toBeGreaterThan(0n);
   });
 }
@@ -76,7 +76,7 @@ for (const [what, bytes] of [
   test(`${what} ends that connection and no other`, async () => {
     await withChannel(async (other) => {
       await speak(bytes);
-      const answer = await other.unary(KV.method.range, { key: Buffer.from("x") }, options);
+      const answer = await other.unary(KV.range, { key: Buffer.from("x") }, options);
       expect(answer.count).toBe(0n);
     });
     await stillServes();
@@ -86,10 +86,10 @@ for (const [what, bytes] of [
 test("a request beyond 1.5 MiB is refused in etcd's words, one beyond 2 MiB in gRPC's, and nothing is stored", async () => {
   await withChannel(async (channel) => {
     const put = (bytes: number) =>
-      refusalOf(channel.unary(KV.method.put, { key: Buffer.from("big"), value: Buffer.alloc(bytes) }, options));
+      refusalOf(channel.unary(KV.put, { key: Buffer.from("big"), value: Buffer.alloc(bytes) }, options));
     expect(await put(1.5 * 1024 * 1024)).toContain("etcdserver: request is too large");
     expect(await put(3 * 1024 * 1024)).toContain("grpc: received message larger than max");
-    const answer = await channel.unary(KV.method.range, { key: Buffer.from("big") }, options);
+    const answer = await channel.unary(KV.range, { key: Buffer.from("big") }, options);
     expect(answer.count).toBe(0n);
   });
 });
@@ -98,9 +98,7 @@ test("many connections that come and go, and calls cut off in the middle, leave 
   for (let round = 0; round < 20; round++) {
     const channel = await GrpcChannel.open(url, systemClock, 2_000);
     const calls = Array.from({ length: 20 }, (_, index) =>
-      refusalOf(
-        channel.unary(KV.method.put, { key: Buffer.from(`cut${index}`), value: Buffer.alloc(10_000) }, options),
-      ),
+      refusalOf(channel.unary(KV.put, { key: Buffer.from(`cut${index}`), value: Buffer.alloc(10_000) }, options)),
     );
     if (round % 2 === 0) await calls[0];
     channel.close();
@@ -117,21 +115,21 @@ test("a store that is full refuses puts, says so in its status, and takes them a
     let index = 0;
     let refusal = "accepted";
     for (; index < 400 && refusal === "accepted"; index++) {
-      refusal = await refusalOf(channel.unary(KV.method.put, { key: key(index % 60), value }, options));
+      refusal = await refusalOf(channel.unary(KV.put, { key: key(index % 60), value }, options));
     }
     expect(refusal).toContain("etcdserver: mvcc: database space exceeded");
-    await channel.unary(KV.method.deleteRange, { key: Buffer.from("full/"), rangeEnd: Buffer.from("full0") }, options);
-    await channel.unary(KV.method.compact, { revision: BigInt(engine.revision), physical: true }, options);
-    expect(await refusalOf(channel.unary(KV.method.put, { key: key(0), value }, options))).toBe("accepted");
+    await channel.unary(KV.deleteRange, { key: Buffer.from("full/"), rangeEnd: Buffer.from("full0") }, options);
+    await channel.unary(KV.compact, { revision: BigInt(engine.revision), physical: true }, options);
+    expect(await refusalOf(channel.unary(KV.put, { key: key(0), value }, options))).toBe("accepted");
   });
 }, 30_000);
 
 test("keep-alives of one stream are answered in order", async () => {
   await withChannel(async (channel) => {
-    const lease = await channel.unary(Lease.method.leaseGrant, { TTL: 50n }, options);
-    const answer = await channel.unary(Lease.method.leaseKeepAlive, { ID: lease.ID }, options);
+    const lease = await channel.unary(Lease.leaseGrant, { TTL: 50n }, options);
+    const answer = await channel.unary(Lease.leaseKeepAlive, { ID: lease.ID }, options);
     expect([answer.ID, answer.TTL]).toEqual([lease.ID, 50n]);
-    const gone = await channel.unary(Lease.method.leaseKeepAlive, { ID: 1n }, options);
+    const gone = await channel.unary(Lease.leaseKeepAlive, { ID: 1n }, options);
     expect([gone.ID, gone.TTL]).toEqual([1n, 0n]);
   });
 });

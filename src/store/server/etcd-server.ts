@@ -2,11 +2,10 @@
  * The embedded store as a server: the engine behind etcd's v3 gRPC protocol, and /health, /version and /metrics over
  * plain HTTP/1.1 on the same port.
  */
-import { create } from "@bufbuild/protobuf";
 import type { Clock } from "../../base/clock.ts";
 import type { Log } from "../../base/log.ts";
 import type { Engine } from "../engine/engine.ts";
-import { ResponseHeaderSchema } from "../etcd-protocol/etcd_pb.ts";
+import { ResponseHeader } from "../etcd-protocol/etcd-api.ts";
 import { GrpcServer, type HttpAnswer } from "../etcd-protocol/grpc-server.ts";
 import { requestMaxBytes, serveKv } from "./kv-service.ts";
 import { serveLease } from "./lease-service.ts";
@@ -44,7 +43,7 @@ export class EtcdServer implements AsyncDisposable {
     const clusterId = BigInt(engine.clusterId);
     const memberId = clusterId ^ 0x6d617267n;
     const header: HeaderOf = (revision) =>
-      create(ResponseHeaderSchema, {
+      ResponseHeader.make({
         clusterId,
         memberId,
         revision: BigInt(revision),

@@ -1,8 +1,7 @@
 /** etcd's KV service on the engine. */
-import { create } from "@bufbuild/protobuf";
 import type { Engine } from "../engine/engine.ts";
 import { refused } from "../etcd-error.ts";
-import { CompactionResponseSchema, KV, ResponseHeaderSchema } from "../etcd-protocol/etcd_pb.ts";
+import { CompactionResponse, KV, ResponseHeader } from "../etcd-protocol/etcd-api.ts";
 import type { GrpcServer } from "../etcd-protocol/grpc-server.ts";
 import {
   deleteOp,
@@ -20,37 +19,37 @@ import {
 export const requestMaxBytes = 1.5 * 1024 * 1024;
 
 export function serveKv(server: GrpcServer, engine: Engine, header: HeaderOf): void {
-  const { range, put, deleteRange, txn, compact } = KV.method;
+  const { range, put, deleteRange, txn, compact } = KV;
 
-  server.unary("/etcdserverpb.KV/Range", range.input, range.output, async (request) => {
+  server.unary(range, async (request) => {
     const result = await engine.range(rangeOp(request));
     return rangeResponse(result, header(result.revision));
   });
 
-  server.unary("/etcdserverpb.KV/Put", put.input, put.output, async (request, bytes) => {
+  server.unary(put, async (request, bytes) => {
     refuseTooLarge(bytes);
     const result = await engine.put(putOp(request));
     return putResponse(result.previous, request, header(result.revision));
   });
 
-  server.unary("/etcdserverpb.KV/DeleteRange", deleteRange.input, deleteRange.output, async (request) => {
+  server.unary(deleteRange, async (request) => {
     const result = await engine.delete(deleteOp(request));
     return deleteResponse(result.previous, request, header(result.revision));
   });
 
-  server.unary("/etcdserverpb.KV/Txn", txn.input, txn.output, async (request, bytes) => {
+  server.unary(txn, async (request, bytes) => {
     refuseTooLarge(bytes);
     const result = await engine.transact(txnOp(request));
     return txnResponse(result, request, header(result.revision), revisionOnly);
   });
 
-  server.unary("/etcdserverpb.KV/Compact", compact.input, compact.output, async (request) => {
+  server.unary(compact, async (request) => {
     const revision = await engine.compact(Number(request.revision), request.physical);
-    return create(CompactionResponseSchema, { header: header(revision) });
+    return CompactionResponse.make({ header: header(revision) });
   });
 }
 
-const revisionOnly: HeaderOf = (revision) => create(ResponseHeaderSchema, { revision: BigInt(revision) });
+const revisionOnly: HeaderOf = (revision) => ResponseHeader.make({ revision: BigInt(revision) });
 
 function refuseTooLarge(bytes: number): void {
   if (bytes > requestMaxBytes) throw refused("requestTooLarge");

@@ -1,17 +1,17 @@
 /** etcd's Maintenance and Cluster services, as far as a store of one member has an answer. */
-import { create } from "@bufbuild/protobuf";
 import type { Engine } from "../engine/engine.ts";
 import { notOffered } from "../etcd-error.ts";
 import {
   AlarmRequest_AlarmAction,
-  AlarmResponseSchema,
+  AlarmResponse,
   AlarmType,
   Cluster,
-  DefragmentResponseSchema,
+  DefragmentResponse,
   Maintenance,
-  MemberListResponseSchema,
-  StatusResponseSchema,
-} from "../etcd-protocol/etcd_pb.ts";
+  Member,
+  MemberListResponse,
+  StatusResponse,
+} from "../etcd-protocol/etcd-api.ts";
 import type { GrpcServer } from "../etcd-protocol/grpc-server.ts";
 import type { HeaderOf } from "./wire.ts";
 
@@ -25,12 +25,12 @@ export interface MemberIdentity {
 }
 
 export function serveMaintenance(server: GrpcServer, engine: Engine, header: HeaderOf, member: MemberIdentity): void {
-  const { alarm, status, defragment, hash, hashKV } = Maintenance.method;
+  const { alarm, status, defragment, hash, hashKV } = Maintenance;
   const now = () => header(engine.revision);
 
-  server.unary("/etcdserverpb.Maintenance/Status", status.input, status.output, async () => {
+  server.unary(status, async () => {
     const seen = engine.status();
-    return create(StatusResponseSchema, {
+    return StatusResponse.make({
       header: now(),
       version: protocolVersion,
       dbSize: BigInt(seen.sizeBytes),
@@ -43,28 +43,28 @@ export function serveMaintenance(server: GrpcServer, engine: Engine, header: Hea
     });
   });
 
-  server.unary("/etcdserverpb.Maintenance/Alarm", alarm.input, alarm.output, async (request) => {
+  server.unary(alarm, async (request) => {
     if (request.action === AlarmRequest_AlarmAction.ACTIVATE) throw notOffered("alarms are raised by the store itself");
     const alarms = engine.full ? [{ memberID: member.id, alarm: AlarmType.NOSPACE }] : [];
-    return create(AlarmResponseSchema, { header: now(), alarms });
+    return AlarmResponse.make({ header: now(), alarms });
   });
 
-  server.unary("/etcdserverpb.Maintenance/Defragment", defragment.input, defragment.output, async () => {
+  server.unary(defragment, async () => {
     await engine.defragment();
-    return create(DefragmentResponseSchema, { header: now() });
+    return DefragmentResponse.make({ header: now() });
   });
 
   const noHash = async () => {
     throw notOffered("there are no members to compare, so no hash is offered");
   };
-  server.unary("/etcdserverpb.Maintenance/Hash", hash.input, hash.output, noHash);
-  server.unary("/etcdserverpb.Maintenance/HashKV", hashKV.input, hashKV.output, noHash);
+  server.unary(hash, noHash);
+  server.unary(hashKV, noHash);
 
-  const { memberList } = Cluster.method;
-  server.unary("/etcdserverpb.Cluster/MemberList", memberList.input, memberList.output, async () =>
-    create(MemberListResponseSchema, {
+  const { memberList } = Cluster;
+  server.unary(memberList, async () =>
+    MemberListResponse.make({
       header: now(),
-      members: [{ ID: member.id, name: member.name, clientURLs: [...member.clientUrls] }],
+      members: [Member.make({ ID: member.id, name: member.name, clientURLs: [...member.clientUrls] })],
     }),
   );
 }

@@ -1,6 +1,5 @@
 /** What the contract cannot see of the Watch service: ids, filters, progress, fragments, cancelling, hanging up. */
 import { afterEach, beforeEach, expect, test } from "bun:test";
-import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { systemClock, TestClock } from "../../base/clock.ts";
 import { silentLog } from "../../base/log.ts";
 import { Engine } from "../engine/engine.ts";
@@ -8,12 +7,11 @@ import { noBytes, prefixRange } from "../engine/requests.ts";
 import {
   Event_EventType,
   Watch,
+  WatchCreateRequest,
   WatchCreateRequest_FilterType,
-  type WatchCreateRequestSchema,
-  type WatchRequest,
-  WatchRequestSchema,
+  WatchRequest,
   type WatchResponse,
-} from "../etcd-protocol/etcd_pb.ts";
+} from "../etcd-protocol/etcd-api.ts";
 import { type ClientStream, GrpcChannel } from "../etcd-protocol/grpc-channel.ts";
 import { EtcdServer } from "./etcd-server.ts";
 
@@ -40,7 +38,7 @@ class WatchClient {
   #wake: () => void = () => undefined;
 
   constructor() {
-    this.stream = channel.stream(Watch.method.watch, {
+    this.stream = channel.stream(Watch.watch, {
       onMessage: (message) => {
         this.responses.push(message);
         this.#wake();
@@ -49,16 +47,18 @@ class WatchClient {
     });
   }
 
-  create(request: MessageInitShape<typeof WatchCreateRequestSchema>): void {
-    this.stream.send(create(WatchRequestSchema, { requestUnion: { case: "createRequest", value: request } }));
+  create(request: Partial<WatchCreateRequest>): void {
+    this.stream.send(
+      WatchRequest.make({ requestUnion: { case: "createRequest", value: WatchCreateRequest.make(request) } }),
+    );
   }
 
   cancel(watchId: bigint): void {
-    this.stream.send(create(WatchRequestSchema, { requestUnion: { case: "cancelRequest", value: { watchId } } }));
+    this.stream.send(WatchRequest.make({ requestUnion: { case: "cancelRequest", value: { watchId } } }));
   }
 
   progress(): void {
-    this.stream.send(create(WatchRequestSchema, { requestUnion: { case: "progressRequest", value: {} } }));
+    this.stream.send(WatchRequest.make({ requestUnion: { case: "progressRequest", value: {} } }));
   }
 
   async next(): Promise<WatchResponse> {

@@ -2,7 +2,6 @@
  * etcd's Watch service: many watchers on one stream, each with an id. Every watcher pulls from the engine only when
  * its last message has gone into the connection, so a client that does not read holds nothing but its position.
  */
-import { create } from "@bufbuild/protobuf";
 import type { Clock } from "../../base/clock.ts";
 import { isAbort, OperationError } from "../../base/errors.ts";
 import type { Engine } from "../engine/engine.ts";
@@ -14,9 +13,8 @@ import {
   type WatchCreateRequest,
   WatchCreateRequest_FilterType,
   type WatchRequest,
-  type WatchResponse,
-  WatchResponseSchema,
-} from "../etcd-protocol/etcd_pb.ts";
+  WatchResponse,
+} from "../etcd-protocol/etcd-api.ts";
 import type { GrpcServer, StreamCall } from "../etcd-protocol/grpc-server.ts";
 import { eventMessage, type HeaderOf } from "./wire.ts";
 
@@ -27,10 +25,8 @@ const watchersPerStreamMax = 10_000;
 const fragmentBytes = 1.5 * 1024 * 1024;
 
 export function serveWatch(server: GrpcServer, engine: Engine, header: HeaderOf, clock: Clock): void {
-  const { watch } = Watch.method;
-  server.stream("/etcdserverpb.Watch/Watch", watch.input, watch.output, (call) =>
-    new WatchStream(engine, header, clock, call).serve(),
-  );
+  const { watch } = Watch;
+  server.stream(watch, (call) => new WatchStream(engine, header, clock, call).serve());
 }
 
 interface Registered {
@@ -120,13 +116,13 @@ class WatchStream {
     const problem = this.#problemWith(request, range);
     if (problem !== undefined) {
       const refusal = { ...head, watchId: -1n, canceled: true, cancelReason: problem };
-      return this.#call.send(create(WatchResponseSchema, refusal));
+      return this.#call.send(WatchResponse.make(refusal));
     }
     const id = request.watchId !== 0n ? request.watchId : this.#freeId();
     const watcher = this.#engine.watch(range, Number(request.startRevision));
     const registered = { id, watcher, request, sentRevision: watcher.deliveredRevision, active: false };
     this.#watchers.set(id, registered);
-    await this.#call.send(create(WatchResponseSchema, { ...head, watchId: id }));
+    await this.#call.send(WatchResponse.make({ ...head, watchId: id }));
     this.#pump(registered).catch((error: unknown) => {
       this.#failure ??= error;
       this.#closeAll();
@@ -155,7 +151,7 @@ class WatchStream {
     this.#watchers.delete(id);
     registered.watcher.close();
     const header = this.#header(this.#engine.visibleRevision);
-    await this.#call.send(create(WatchResponseSchema, { header, watchId: id, canceled: true }));
+    await this.#call.send(WatchResponse.make({ header, watchId: id, canceled: true }));
   }
 
   async #pump(registered: Registered): Promise<void> {
@@ -174,7 +170,7 @@ class WatchStream {
       this.#watchers.delete(registered.id);
       registered.watcher.close();
       await this.#call.send(
-        create(WatchResponseSchema, {
+        WatchResponse.make({
           header: this.#header(this.#engine.visibleRevision),
           watchId: registered.id,
           canceled: true,
@@ -196,7 +192,7 @@ class WatchStream {
     const parts = request.fragment ? fragments(events) : [events];
     for (const [index, part] of parts.entries()) {
       const fragment = index < parts.length - 1;
-      await this.#call.send(create(WatchResponseSchema, { header, watchId: id, events: part, fragment }));
+      await this.#call.send(WatchResponse.make({ header, watchId: id, events: part, fragment }));
     }
   }
 
@@ -212,7 +208,7 @@ class WatchStream {
   #progress(watchId: bigint, revision: number): WatchResponse {
     // A watcher of the future has "delivered" what has not happened yet.
     const header = this.#header(Math.min(revision, this.#engine.visibleRevision));
-    return create(WatchResponseSchema, { header, watchId });
+    return WatchResponse.make({ header, watchId });
   }
 
   #sendAside(message: WatchResponse): void {

@@ -1,5 +1,4 @@
 /** Between etcd's messages and the engine's requests and rows. Wire types stop here. */
-import { create } from "@bufbuild/protobuf";
 import { unreachable } from "../../base/errors.ts";
 import type {
   CompareOp,
@@ -24,29 +23,22 @@ import {
   Compare_CompareResult,
   Compare_CompareTarget,
   type DeleteRangeRequest,
-  type DeleteRangeResponse,
-  DeleteRangeResponseSchema,
-  type Event,
+  DeleteRangeResponse,
+  Event,
   Event_EventType,
-  EventSchema,
-  type KeyValue,
-  KeyValueSchema,
+  KeyValue,
   type PutRequest,
-  type PutResponse,
-  PutResponseSchema,
+  PutResponse,
   type RangeRequest,
   RangeRequest_SortOrder,
   RangeRequest_SortTarget,
-  type RangeResponse,
-  RangeResponseSchema,
+  RangeResponse,
   type RequestOp,
   type ResponseHeader,
-  type ResponseOp,
-  ResponseOpSchema,
+  ResponseOp,
   type TxnRequest,
-  type TxnResponse,
-  TxnResponseSchema,
-} from "../etcd-protocol/etcd_pb.ts";
+  TxnResponse,
+} from "../etcd-protocol/etcd-api.ts";
 
 /** Makes the header of an answer that is true of `revision`. */
 export type HeaderOf = (revision: number) => ResponseHeader;
@@ -161,7 +153,7 @@ export function keyRangeOf(message: { readonly key: Uint8Array; readonly rangeEn
 }
 
 export function rangeResponse(result: RangeResult, header: ResponseHeader): RangeResponse {
-  return create(RangeResponseSchema, {
+  return RangeResponse.make({
     header,
     kvs: result.rows.map(keyValue),
     more: result.more,
@@ -170,7 +162,7 @@ export function rangeResponse(result: RangeResult, header: ResponseHeader): Rang
 }
 
 export function putResponse(previous: Row | undefined, request: PutRequest, header: ResponseHeader): PutResponse {
-  return create(PutResponseSchema, {
+  return PutResponse.make({
     header,
     ...(request.prevKv && previous !== undefined ? { prevKv: keyValue(previous) } : {}),
   });
@@ -181,7 +173,7 @@ export function deleteResponse(
   request: DeleteRangeRequest,
   header: ResponseHeader,
 ): DeleteRangeResponse {
-  return create(DeleteRangeResponseSchema, {
+  return DeleteRangeResponse.make({
     header,
     deleted: BigInt(previous.length),
     prevKvs: request.prevKv ? previous.map(keyValue) : [],
@@ -196,7 +188,7 @@ export function txnResponse(
   inner: HeaderOf,
 ): TxnResponse {
   const done = result.succeeded ? request.success : request.failure;
-  return create(TxnResponseSchema, {
+  return TxnResponse.make({
     header,
     succeeded: result.succeeded,
     responses: result.responses.map((response, index) => responseOp(response, done[index], inner)),
@@ -207,25 +199,25 @@ function responseOp(result: EngineResult, op: RequestOp | undefined, inner: Head
   const header = inner(result.revision);
   const request = op?.request;
   if (result.kind === "range") {
-    return create(ResponseOpSchema, { response: { case: "responseRange", value: rangeResponse(result, header) } });
+    return ResponseOp.make({ response: { case: "responseRange", value: rangeResponse(result, header) } });
   }
   if (result.kind === "put" && request?.case === "requestPut") {
     const value = putResponse(result.previous, request.value, header);
-    return create(ResponseOpSchema, { response: { case: "responsePut", value } });
+    return ResponseOp.make({ response: { case: "responsePut", value } });
   }
   if (result.kind === "delete" && request?.case === "requestDeleteRange") {
     const value = deleteResponse(result.previous, request.value, header);
-    return create(ResponseOpSchema, { response: { case: "responseDeleteRange", value } });
+    return ResponseOp.make({ response: { case: "responseDeleteRange", value } });
   }
   if (result.kind === "txn" && request?.case === "requestTxn") {
     const value = txnResponse(result, request.value, header, inner);
-    return create(ResponseOpSchema, { response: { case: "responseTxn", value } });
+    return ResponseOp.make({ response: { case: "responseTxn", value } });
   }
   throw new Error("broken invariant: the answer's kind is the operation's");
 }
 
 export function keyValue(row: Row): KeyValue {
-  return create(KeyValueSchema, {
+  return KeyValue.make({
     key: row.key,
     createRevision: BigInt(row.createRevision),
     modRevision: BigInt(row.modRevision),
@@ -236,7 +228,7 @@ export function keyValue(row: Row): KeyValue {
 }
 
 export function eventMessage(event: EngineEvent, withPrevious: boolean): Event {
-  return create(EventSchema, {
+  return Event.make({
     type: event.type === "put" ? Event_EventType.PUT : Event_EventType.DELETE,
     kv: keyValue(event.row),
     ...(withPrevious && event.previous !== undefined ? { prevKv: keyValue(event.previous) } : {}),
