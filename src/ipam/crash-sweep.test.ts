@@ -76,13 +76,6 @@ const operations: Readonly<Record<string, Operation>> = {
       return [];
     },
   },
-  "ours: a host goes, with its addresses": {
-    lets: [several, single],
-    run: async ({ ours }) => {
-      await ours("h0").removeHost("h0", { addresses: true });
-      return [];
-    },
-  },
   "stepwise: an address of an own block": {
     lets: [],
     run: async ({ stepwise }) => [["new", await stepwise("h0").autoAssign(1, "new")]],

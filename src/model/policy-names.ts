@@ -8,8 +8,8 @@
 import { BadInput } from "../base/errors.ts";
 import { resourceKey } from "./keys.ts";
 import type { Kind } from "./kinds.ts";
-import { isTieredPolicy, type TieredPolicyKind, tierOf, userPolicyName } from "./policy-resource.ts";
 import { AnyResource, decode, encode, type Metadata } from "./resource.ts";
+import { isTieredPolicy, type TieredPolicyKind, tierOf, userPolicyName } from "./tiered-policies.ts";
 
 export const metadataAnnotation = "projectcalico.org/metadata";
 export const tierLabel = "projectcalico.org/tier";

@@ -1,7 +1,8 @@
 /** Policies: names users gave, and flags that contradict each other. */
 
 import { expect, test } from "bun:test";
-import { checkPolicyFlags, userPolicyName } from "./policy-resource.ts";
+import { checkPolicyFlags } from "./policy-resource.ts";
+import { userPolicyName } from "./tiered-policies.ts";
 
 test("a policy is called what its user called it, in every stored form", () => {
   const annotated = (text: string) => ({ name: "tier.x", annotations: { "projectcalico.org/metadata": text } });

@@ -1,11 +1,9 @@
-/** GlobalNetworkPolicy and NetworkPolicy (calico-datastore.md 2.5), and under which names they are stored (1.10). */
+/** GlobalNetworkPolicy and NetworkPolicy (calico-datastore.md 2.5). */
 
 import { z } from "zod";
 import { BadInput } from "../base/errors.ts";
-import { parseJson } from "./json.ts";
 import { absentOr, decode, resourceSchema } from "./resource.ts";
 import { Rule } from "./rule.ts";
-import { defaultTierName } from "./tier.ts";
 
 const commonSpec = {
   tier: absentOr(z.string()),
@@ -72,19 +70,6 @@ export function checkPolicyFlags(spec: z.infer<typeof GlobalNetworkPolicySpec>, 
   }
 }
 
-export const tieredKinds = [
-  "GlobalNetworkPolicy",
-  "NetworkPolicy",
-  "StagedGlobalNetworkPolicy",
-  "StagedNetworkPolicy",
-] as const;
-export type TieredPolicyKind = (typeof tieredKinds)[number];
-
-/** Kinds whose policies stand in a tier; the one of Kubernetes is always of tier default. */
-export function isTieredPolicy(kind: string): kind is TieredPolicyKind {
-  return (tieredKinds as readonly string[]).includes(kind);
-}
-
 /** For which directions a policy is when its writer did not say (on reading, none said means both). */
 export function defaultTypes(spec: {
   readonly ingress?: readonly unknown[] | undefined;
@@ -94,27 +79,3 @@ export function defaultTypes(spec: {
   if (!egress) return ["Ingress"];
   return ingress ? ["Ingress", "Egress"] : ["Egress"];
 }
-
-export function tierOf(spec: { readonly tier?: string | undefined }): string {
-  return spec.tier === undefined || spec.tier === "" ? defaultTierName : spec.tier;
-}
-
-/** The name a user gave: from 3.30 on in an annotation, before that the stored name without `default.`. */
-export function userPolicyName(metadata: { name: string; annotations?: Record<string, string> | undefined }): string {
-  const annotation = metadata.annotations?.["projectcalico.org/metadata"];
-  const given = annotation === undefined ? undefined : GivenName.safeParse(annotation).data?.name;
-  if (given !== undefined) return given;
-  return metadata.name.startsWith("default.") ? metadata.name.slice("default.".length) : metadata.name;
-}
-
-const GivenName = z
-  .string()
-  .transform((text, context) => {
-    try {
-      return parseJson(text);
-    } catch {
-      context.addIssue("not JSON");
-      return z.NEVER;
-    }
-  })
-  .pipe(z.looseObject({ name: z.string() }));

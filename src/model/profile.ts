@@ -19,16 +19,6 @@ export const Profile = z.looseObject({
 });
 export type Profile = z.infer<typeof Profile>;
 
-/** Is answered by Get and List although nobody stores it: one Allow each way. */
-export const defaultAllowProfileName = "projectcalico-default-allow";
-
-export const defaultAllowProfile: Profile = {
-  kind: "Profile",
-  apiVersion,
-  metadata: { name: defaultAllowProfileName, resourceVersion: "1" },
-  spec: { ingress: [{ action: "Allow" }], egress: [{ action: "Allow" }] },
-};
-
 /** The profile of a network: members may reach each other and everybody else, nobody else may reach them. */
 export function networkProfile(network: string, stamp: NewObject): Profile {
   return check(Profile, {

@@ -28,7 +28,7 @@ import { KubeControllersConfiguration, StagedKubernetesNetworkPolicy, withStaged
 import { checkHostEndpoint, GlobalNetworkSet, HostEndpoint, IpReservation, NetworkSet } from "./label-owners.ts";
 import { checkLabelsAndAnnotations, checkNameOfKind, isLabelKey, isLabelValue } from "./names.ts";
 import { checkNode, Node, parseAsNumber } from "./node.ts";
-import { checkPolicyFlags, defaultTypes, GlobalNetworkPolicy, NetworkPolicy, tierOf } from "./policy-resource.ts";
+import { checkPolicyFlags, defaultTypes, GlobalNetworkPolicy, NetworkPolicy } from "./policy-resource.ts";
 import { Profile } from "./profile.ts";
 import { AnyResource, apiVersion, check } from "./resource.ts";
 import { checkRule, checkRulePlacement, normalizedRule, type Rule } from "./rule.ts";
@@ -37,6 +37,7 @@ import { checkAll, checkFields, problemsOf } from "./several-problems.ts";
 import { CalicoNodeStatus, IpamConfiguration } from "./small-kinds.ts";
 import { checkStagedAction, StagedGlobalNetworkPolicy, StagedNetworkPolicy } from "./staged-policy.ts";
 import { builtInTiers, Tier } from "./tier.ts";
+import { tierOf } from "./tiered-policies.ts";
 import { unknownFields } from "./unknown-fields.ts";
 import { checkWorkloadEndpoint, forcedLabels, namespaceLabel, WorkloadEndpoint } from "./workload-endpoint.ts";
 import { workloadEndpointName } from "./workload-endpoint-name.ts";

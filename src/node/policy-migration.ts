@@ -8,7 +8,7 @@
 import { OperationError } from "../base/errors.ts";
 import { kindPrefix } from "../model/keys.ts";
 import { type PolicyMigration, type PolicyMove, planPolicyMigration } from "../model/policy-names.ts";
-import { tieredKinds } from "../model/policy-resource.ts";
+import { tieredKinds } from "../model/tiered-policies.ts";
 import type { Operation, Store } from "../store/store.ts";
 
 const attemptsMax = 20;

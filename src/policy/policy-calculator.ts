@@ -12,6 +12,7 @@
 import type { Cidr } from "../base/addresses.ts";
 import { BadInput, describeError, invariant } from "../base/errors.ts";
 import { decodeClusterInformation } from "../model/cluster-information.ts";
+import { defaultAllowProfile, defaultAllowProfileName } from "../model/default-profile.ts";
 import {
   type FelixConfigurationSpec,
   type ReadFelixConfiguration,
@@ -21,7 +22,7 @@ import { decodeIpPool, type Pool } from "../model/ip-pool.ts";
 import { decodeBlock } from "../model/ipam-documents.ts";
 import { parseBlockKey, parseResourceKey, type ResourceKey } from "../model/keys.ts";
 import { decodeNode, type Node } from "../model/node.ts";
-import { decodeProfile, defaultAllowProfile, defaultAllowProfileName, type Profile } from "../model/profile.ts";
+import { decodeProfile, type Profile } from "../model/profile.ts";
 import { decodeTier } from "../model/tier.ts";
 import { ActiveRules } from "./active-rules.ts";
 import { hostEndpointEnforcement, profileId, type TierInfo, workloadEnforcement } from "./endpoint-enforcement.ts";

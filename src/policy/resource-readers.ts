@@ -19,11 +19,11 @@ import {
   decodeNetworkPolicy,
   type GlobalNetworkPolicy,
   type NetworkPolicy,
-  tierOf,
 } from "../model/policy-resource.ts";
 import { absentOr, check, decode } from "../model/resource.ts";
 import type { Selector } from "../model/selector/selector.ts";
 import { gatewayAddressesOf, siblingAddressesOf } from "../model/sibling-addresses.ts";
+import { tierOf } from "../model/tiered-policies.ts";
 import { isUsualEndpoint } from "../model/usual-endpoint.ts";
 import {
   forcedLabels,

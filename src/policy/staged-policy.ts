@@ -3,9 +3,9 @@
  * whom they would apply to, and never change a verdict (calico-datastore.md 2.5).
  */
 
-import { tierOf } from "../model/policy-resource.ts";
 import type { Selector } from "../model/selector/selector.ts";
 import { decodeStagedPolicy, type StagedAction } from "../model/staged-policy.ts";
+import { tierOf } from "../model/tiered-policies.ts";
 import { convertRules } from "./rule-conversion.ts";
 import { policySelector } from "./rule-selectors.ts";
 import { RuleSource } from "./rule-source.ts";

@@ -10,6 +10,7 @@
 import { type Cidr, cidrContains, hostCidr, type IpAddress, prefixLength } from "../../base/addresses.ts";
 import { BadInput, describeError } from "../../base/errors.ts";
 import { decodeClusterInformation } from "../../model/cluster-information.ts";
+import { defaultAllowProfile, defaultAllowProfileName } from "../../model/default-profile.ts";
 import { type ReadFelixConfiguration, readFelixConfiguration } from "../../model/felix-configuration.ts";
 import { decodeIpPool, type Pool } from "../../model/ip-pool.ts";
 import { allocationsOf, type Block, decodeBlock, ownerHost } from "../../model/ipam-documents.ts";
@@ -17,7 +18,7 @@ import { parseBlockKey, parseResourceKey, type ResourceKey } from "../../model/k
 import { HostEndpoint } from "../../model/label-owners.ts";
 import { decodeNode, hostAddress, type Node } from "../../model/node.ts";
 import { decodeGlobalNetworkPolicy, decodeNetworkPolicy } from "../../model/policy-resource.ts";
-import { decodeProfile, defaultAllowProfile, defaultAllowProfileName, type Profile } from "../../model/profile.ts";
+import { decodeProfile, type Profile } from "../../model/profile.ts";
 import { decode } from "../../model/resource.ts";
 import type { Rule } from "../../model/rule.ts";
 import { decodeTier } from "../../model/tier.ts";

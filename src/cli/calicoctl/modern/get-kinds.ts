@@ -3,8 +3,8 @@
 import { z } from "zod";
 import { invariant } from "../../../base/errors.ts";
 import { isNamespaced, type Kind } from "../../../model/kinds.ts";
-import type { TieredPolicyKind } from "../../../model/policy-resource.ts";
 import type { AnyResource } from "../../../model/resource.ts";
+import type { TieredPolicyKind } from "../../../model/tiered-policies.ts";
 import { goFloat } from "./go-float.ts";
 
 export interface KindView {

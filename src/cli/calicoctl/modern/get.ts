@@ -2,9 +2,9 @@
 
 import { z } from "zod";
 import { BadInput } from "../../../base/errors.ts";
+import { defaultAllowProfile } from "../../../model/default-profile.ts";
 import { kindPrefix, resourceKey } from "../../../model/keys.ts";
 import { isNamespaced } from "../../../model/kinds.ts";
-import { defaultAllowProfile } from "../../../model/profile.ts";
 import { AnyResource, decode } from "../../../model/resource.ts";
 import type { Store } from "../../../store/store.ts";
 import { type CalicoctlContext, CommandFailure, UsageError } from "../command.ts";

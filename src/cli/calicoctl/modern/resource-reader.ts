@@ -1,11 +1,11 @@
 /** Resources as a store holds them, found under whatever name a release stored them, and in the form users see. */
 
+import { defaultAllowProfile, defaultAllowProfileName } from "../../../model/default-profile.ts";
 import { parseResourceKey, resourceKey } from "../../../model/keys.ts";
 import { isNamespaced, type Kind } from "../../../model/kinds.ts";
 import { metadataAnnotation, policyKeys, shownPolicy } from "../../../model/policy-names.ts";
-import { isTieredPolicy, tierOf, userPolicyName } from "../../../model/policy-resource.ts";
-import { defaultAllowProfile, defaultAllowProfileName } from "../../../model/profile.ts";
 import type { AnyResource, Metadata } from "../../../model/resource.ts";
+import { isTieredPolicy, tierOf, userPolicyName } from "../../../model/tiered-policies.ts";
 import type { KeyValue } from "../../../store/store.ts";
 import type { ResourceStore } from "../dry-run-store.ts";
 import { readable } from "./readable-resource.ts";

@@ -6,13 +6,13 @@
 
 import type { Clock } from "../../../base/clock.ts";
 import type { Ipam } from "../../../ipam/ipam.ts";
+import { defaultAllowProfileName } from "../../../model/default-profile.ts";
 import { IpPool } from "../../../model/ip-pool.ts";
 import { checkIpPoolChange } from "../../../model/ip-pool-check.ts";
 import { parseResourceKey, resourceKey } from "../../../model/keys.ts";
 import { storedPolicyMetadata } from "../../../model/policy-names.ts";
-import { isTieredPolicy, tierOf } from "../../../model/policy-resource.ts";
-import { defaultAllowProfileName } from "../../../model/profile.ts";
 import { type AnyResource, apiVersion, check, encode, type Metadata, newMetadata } from "../../../model/resource.ts";
+import { isTieredPolicy, tierOf } from "../../../model/tiered-policies.ts";
 import { removeHostsThings } from "../../../node/host-removal.ts";
 import type { KeyValue } from "../../../store/store.ts";
 import type { ResourceStore } from "../dry-run-store.ts";
