@@ -7,6 +7,7 @@ import { BadInput, describeError, OperationError } from "../base/errors.ts";
 import { parseGoDuration } from "../base/go-duration.ts";
 import { createLog } from "../base/log.ts";
 import type { Role, RoleIo } from "../base/role.ts";
+import { Ipam } from "../ipam/ipam.ts";
 import type { FelixConfigurationSpec } from "../model/felix-configuration.ts";
 import { AddressUpkeep } from "../node/address-upkeep.ts";
 import { NodeAgent } from "../node/agent.ts";
@@ -114,11 +115,12 @@ async function serve(settings: Settings, io: RoleIo): Promise<void> {
     onPoolsChange: (all) => pools.update(all),
   });
   await using _upkeep = AddressUpkeep.start({ agent, store, graceMs: settings.graceMs, clock, log });
-  WorkloadAttachment.serve({ agent, store, clock, log }, agent.api);
+  const ipam = new Ipam({ store, clock, known: agent.known });
+  WorkloadAttachment.serve({ agent, store, ipam, clock, log }, agent.api);
   await using plugin =
     docker === undefined
       ? undefined
-      : DockerPlugin.start({ ...docker, graceMs: settings.graceMs, agent, store, pools, stateDir, clock, log });
+      : DockerPlugin.start({ ...docker, graceMs: settings.graceMs, agent, store, ipam, pools, stateDir, clock, log });
   log.info({ event: "node_started", host: host.name, address: host.address, endpoints: settings.connection.endpoints });
   const stopped = Promise.withResolvers<void>();
   if (io.signal.aborted) stopped.resolve();

@@ -108,16 +108,6 @@ export function ordinalsOfHandle(block: Block, handle: string): ReadonlySet<numb
   );
 }
 
-/** Gives the addresses of one handle to another owner; they stay allocated throughout. */
-export function reassign(block: Block, handle: string, change: (attributes: Owner["attributes"]) => Owner): Block {
-  const attributes = block.attributes.map((attribute) => {
-    if (attribute.handle !== handle) return attribute;
-    const owner = change(attribute.secondary);
-    return { ...attribute, handle: owner.handle, secondary: owner.attributes };
-  });
-  return { ...block, attributes };
-}
-
 /** Removes attributes nobody refers to; later indexes move down. */
 function withoutUnusedAttributes(
   allocations: Block["allocations"],

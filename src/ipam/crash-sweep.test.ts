@@ -65,9 +65,14 @@ const operations: Readonly<Record<string, Operation>> = {
       return [];
     },
   },
-  "ours: two handles become one": {
-    lets: [several, single],
-    run: async ({ ours }) => [["new", await ours("h0").moveHandle({ from: [several, single], to: "new" })]],
+  "ours: an address of a block to be claimed is set aside, then assigned": {
+    lets: [],
+    run: async ({ ours }) => {
+      const ipam = ours("h2");
+      const addresses = [await ipam.setAside({ ...request, host: "h2" })];
+      await ipam.assignThese({ host: "h2", addresses, handle: "new" });
+      return [["new", addresses]];
+    },
   },
   "ours: a host leaves its blocks": {
     lets: [],

@@ -192,12 +192,6 @@ export class Draft {
     return corruptAware(handleKey(handle), () => decodeHandle(text));
   }
 
-  /** As handle(), but a handle never read counts as absent: the transaction fails if it is there. */
-  handleAssumedNew(handle: string): HandleCounts | Promise<HandleCounts> {
-    const known = this.#changes.handles.has(handle) || this.#isKnown(handleKey(handle));
-    return known ? this.handle(handle) : new Map();
-  }
-
   setHandle(handle: string, counts: HandleCounts): void {
     this.#changes.handles.set(handle, counts);
   }

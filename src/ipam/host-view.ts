@@ -26,7 +26,9 @@ export interface HostView {
   readonly host: string;
   readonly config: IpamConfig;
   readonly pools: readonly Pool[];
+  /** By an IPReservation, or set aside: not for automatic assignment. */
   readonly reserved: (address: IpAddress) => boolean;
+  readonly isSetAside: (address: IpAddress) => boolean;
   readonly reservedCidrs: readonly Cidr[];
   /** Whether the pool is for this host by its node selector. */
   readonly selected: (pool: Pool) => boolean;
@@ -40,7 +42,11 @@ export function hostViewKeys(host: string): { readonly keys: readonly string[]; 
 }
 
 /** @throws IPAM_HOST_UNKNOWN when the host has no Node object. */
-export async function readHostView(draft: Draft, host: string): Promise<HostView> {
+export async function readHostView(
+  draft: Draft,
+  host: string,
+  isSetAside: (address: IpAddress) => boolean,
+): Promise<HostView> {
   const { keys, prefixes } = hostViewKeys(host);
   await draft.fetch(keys, prefixes);
   const nodeText = await draft.value(nodeKey(host));
@@ -55,7 +61,8 @@ export async function readHostView(draft: Draft, host: string): Promise<HostView
     config: await readConfig(draft),
     pools: await readPools(draft),
     reservedCidrs: reservations,
-    reserved: (address) => reservations.some((cidr) => cidrContains(cidr, address)),
+    reserved: (address) => isSetAside(address) || reservations.some((cidr) => cidrContains(cidr, address)),
+    isSetAside,
     selected: selectedBy(nodeText, host),
   };
 }

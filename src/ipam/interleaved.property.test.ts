@@ -32,7 +32,7 @@ interface Action {
     | "release-handle"
     | "release-address"
     | "release-affinities"
-    | "move"
+    | "start"
     | "release-others";
   readonly which: number;
 }
@@ -53,7 +53,7 @@ const action: fc.Arbitrary<Action> = fc.record({
     "release-handle",
     "release-address",
     "release-affinities",
-    "move",
+    "start",
     "release-others",
   ),
   which: fc.nat(5),
@@ -219,17 +219,24 @@ async function actAsOurs(
   });
   const ipam = new Ipam({ store: waiting, clock });
   const request = { host: hosts[host] ?? "", family };
+  const ways = {
+    assign: async (handle: string) => [await ipam.assignAddress({ ...request, handle })],
+    start: async (handle: string) => {
+      const addresses = [await ipam.setAside(request)];
+      await ipam.assignThese({ host: request.host, addresses, handle });
+      return addresses;
+    },
+    "assign-several": async (handle: string) =>
+      (await ipam.assignAddresses({ ...request, handle, count: 3 })).addresses,
+  };
   for (const [number, { kind, which }] of actions.entries()) {
     const handle = `ours-${at}-${number}`;
     const all = [...held].filter(([name]) => kind === "release-others" || name.startsWith(`ours-${at}-`));
     const [own, addresses = []] = all[which % Math.max(1, all.length)] ?? [];
     const [first] = addresses;
     try {
-      if (kind === "assign" || kind === "assign-several") {
-        const given =
-          kind === "assign"
-            ? [await ipam.assignAddress({ ...request, handle })]
-            : (await ipam.assignAddresses({ ...request, handle, count: 3 })).addresses;
+      if (kind === "assign" || kind === "start" || kind === "assign-several") {
+        const given = await ways[kind](handle);
         await turn(); // it may die before anybody hears of them
         gain(held, handle, given);
       } else if (kind === "release-affinities") {
@@ -240,8 +247,7 @@ async function actAsOurs(
         await ipam.releaseAddress(first, { handle: own });
       } else {
         lose(held, own, addresses);
-        if (kind === "release-handle") await ipam.releaseByHandle(own);
-        else await ipam.moveHandle({ from: [own], to: handle }); // whose they are now is seen in the end
+        await ipam.releaseByHandle(own);
       }
     } catch (error) {
       if (!(error instanceof OperationError) || !error.code.startsWith("IPAM_")) throw error;

@@ -17,8 +17,6 @@ export type IpamErrorCode =
   | "IPAM_ADDRESS_OF_OTHER_HOST"
   /** The Node object of the host is missing. */
   | "IPAM_HOST_UNKNOWN"
-  /** The handle to rename has no address. */
-  | "IPAM_HANDLE_UNKNOWN"
   /** The address is allocated, but not to the one who wants to release it. */
   | "IPAM_OWNER_MISMATCH"
   /** Something is asked of a range that is no whole number of blocks of a pool, or too many of them. */

@@ -23,13 +23,23 @@ export interface AssignRequest extends RequestOptions<IpAddress> {
   readonly pools?: readonly Cidr[];
   /** Exactly this address. */
   readonly address?: IpAddress;
-  readonly handle: string | ((address: IpAddress) => string);
+  readonly handle: string;
   /** Stored with the address; `node` is added. */
   readonly attributes?: Readonly<Record<string, string>>;
   /** Default "Workload". */
   readonly use?: "Workload" | "Tunnel";
   /** Blocks the host may own with this request, within the configuration's limit. */
   readonly blocksMax?: number;
+}
+
+/** What assignAddress would be asked for; nobody has it yet. */
+export type SetAsideRequest = Pick<AssignRequest, "host" | "family" | "pools" | "address" | "signal">;
+
+/** Exactly these addresses, of either family, for one handle. */
+export interface AssignTheseRequest
+  extends RequestOptions<void>,
+    Pick<AssignRequest, "host" | "handle" | "attributes"> {
+  readonly addresses: readonly IpAddress[];
 }
 
 /** Several addresses for one handle; what is written with them is written by the caller. */

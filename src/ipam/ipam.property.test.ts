@@ -29,8 +29,14 @@ import { impatientClock } from "./testing/impatient-clock.ts";
 
 type Fault = "none" | "before" | "after";
 type Step =
-  | { readonly kind: "assign"; readonly host: number; readonly fault: Fault; readonly ordinal: number | undefined }
-  | { readonly kind: "release" | "move"; readonly host: number; readonly fault: Fault; readonly which: number };
+  | {
+      /** At once, or set aside first. */
+      readonly kind: "assign" | "start";
+      readonly host: number;
+      readonly fault: Fault;
+      readonly ordinal: number | undefined;
+    }
+  | { readonly kind: "release"; readonly host: number; readonly fault: Fault; readonly which: number };
 
 const fault = fc.constantFrom<Fault>("none", "none", "none", "before", "after");
 const host = fc.integer({ min: 0, max: 3 });
@@ -38,7 +44,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   {
     weight: 3,
     arbitrary: fc.record({
-      kind: fc.constant("assign" as const),
+      kind: fc.constantFrom("assign" as const, "start" as const),
       host,
       fault,
       ordinal: fc.option(fc.integer({ min: 0, max: 63 }), { nil: undefined }),
@@ -47,7 +53,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   {
     weight: 2,
     arbitrary: fc.record({
-      kind: fc.constantFrom("release" as const, "move" as const),
+      kind: fc.constant("release" as const),
       host,
       fault,
       which: fc.nat(30),
@@ -89,24 +95,23 @@ async function run(rounds: readonly (readonly Step[])[], told: number | undefine
         faults.push(wanted.fault);
         const handle = `handle-${++handles}`;
         try {
-          if (wanted.kind === "assign") {
+          if (wanted.kind !== "release") {
             const address = parseCidr(`10.0.0.${wanted.ordinal ?? 0}`).split("/")[0] as IpAddress;
-            const given = await ipam.assignAddress({
+            const asked = {
               host: `h${wanted.host}`,
-              family: 4,
-              handle,
+              family: 4 as const,
               ...(wanted.ordinal === undefined ? {} : { address }),
-            });
+            };
+            const given =
+              wanted.kind === "assign" ? await ipam.assignAddress({ ...asked, handle }) : await ipam.setAside(asked);
+            if (wanted.kind === "start") await ipam.assignThese({ host: asked.host, addresses: [given], handle });
             expect([...held.values()]).not.toContain(given);
             held.set(handle, given);
           } else {
             const [chosen] = [...held.keys()].slice(wanted.which);
             if (chosen === undefined) return;
-            const address = held.get(chosen) as IpAddress;
             held.delete(chosen); // what becomes of it is unknown until the call has succeeded
-            if (wanted.kind === "release") await ipam.releaseByHandle(chosen);
-            else if ((await ipam.moveHandle({ from: [chosen], to: handle })).includes(address))
-              held.set(handle, address);
+            await ipam.releaseByHandle(chosen);
           }
         } catch (error) {
           if (!(error instanceof OperationError)) throw error;

@@ -34,18 +34,15 @@ for (const kind of ["etcd", "margay"] as const) {
       Array.from({ length: 200 }, (_, at) => ({ name, ipam, id: `${name}.${at}` })),
     );
 
-    const addresses = await Promise.all(
-      containers.map(({ name, ipam }) =>
-        ipam.assignAddress({ host: name, family: 4, handle: (address) => `pending-${address}` }),
-      ),
-    );
+    const addresses = await Promise.all(containers.map(({ name, ipam }) => ipam.setAside({ host: name, family: 4 })));
     expect(new Set(addresses).size).toBe(400);
     await Promise.all(
-      containers.map(({ ipam, id }, at) =>
-        ipam.moveHandle({
-          from: [`pending-${addresses[at]}`],
-          to: id,
-          also: ([address]) => [{ put: `/test/endpoint/${id}`, value: address ?? "" }],
+      containers.map(({ name, ipam, id }, at) =>
+        ipam.assignThese({
+          host: name,
+          addresses: addresses.slice(at, at + 1),
+          handle: id,
+          also: () => [{ put: `/test/endpoint/${id}`, value: addresses[at] ?? "" }],
           require: [{ key: `/test/endpoint/${id}`, modRevision: 0 }],
         }),
       ),

@@ -46,31 +46,41 @@ import {
   type AffinityScope,
   type AssignRequest,
   type AssignSeveralRequest,
+  type AssignTheseRequest,
   type HeldAddress,
   type RequestOptions,
+  type SetAsideRequest,
   wishOf,
 } from "./ipam-requests.ts";
 import type { KnownDocuments } from "./known-documents.ts";
-import { planAssignment, planEnsureBlock, planSeveral, type SeveralAssigned } from "./plan-assignment.ts";
+import {
+  planAssignment,
+  planEnsureBlock,
+  planSettingAside,
+  planSeveral,
+  planThese,
+  type SeveralAssigned,
+} from "./plan-assignment.ts";
 import { blocksOfRange, planClaimBlock } from "./plan-blocks.ts";
 import {
   type AffinityRelease,
   addressesOf,
   blockOfAddress,
   type HandleRelease,
-  planMoveHandle,
   planRecount,
   planReleaseAddress,
   planReleaseAffinity,
   planReleaseHandle,
   type ReleaseGuard,
 } from "./plan-release.ts";
+import { SetAside } from "./set-aside.ts";
 import { type Utilization, utilizationOf } from "./utilization.ts";
 
 export class Ipam {
   readonly #store: Store;
   readonly #clock: Clock;
   readonly #queue: ChangeQueue;
+  readonly #setAside: SetAside;
   readonly #views = new WeakMap<Draft, Map<string, HostView>>();
 
   constructor({
@@ -81,6 +91,7 @@ export class Ipam {
     this.#store = store;
     this.#clock = clock;
     this.#queue = new ChangeQueue(store, clock, known);
+    this.#setAside = new SetAside(clock);
   }
 
   assignAddress(request: AssignRequest): Promise<IpAddress> {
@@ -89,11 +100,56 @@ export class Ipam {
     const { keys, prefixes } = hostViewKeys(host);
     return this.#submit(
       request,
-      [...keys, ...(typeof handle === "string" ? [handleKey(handle)] : [])],
+      [...keys, handleKey(handle)],
       prefixes,
       async (draft) => planAssignment(draft, await this.#view(draft, host), wish, this.#clock.nowMs()),
       { mayRestOnKnown: true },
     );
+  }
+
+  /**
+   * What assignAddress would give or refuse now. Nobody of this process is given it for a while; the store learns of it with
+   * assignThese(), which others may come before.
+   */
+  async setAside({ host, signal, ...request }: SetAsideRequest): Promise<IpAddress> {
+    const { keys, prefixes } = hostViewKeys(host);
+    const wish = wishOf({ ...request, handle: "" });
+    let chosen: IpAddress | undefined;
+    const forget = () => {
+      if (chosen !== undefined) this.#setAside.delete(chosen);
+      chosen = undefined;
+    };
+    const plan = async (draft: Draft) => {
+      forget(); // of an attempt that lost
+      chosen = await planSettingAside(draft, await this.#view(draft, host), wish, this.#clock.nowMs());
+      this.#setAside.add(chosen);
+      return chosen;
+    };
+    try {
+      return await this.#submit(signal === undefined ? {} : { signal }, keys, prefixes, plan, { mayRestOnKnown: true });
+    } catch (error) {
+      forget();
+      throw error;
+    }
+  }
+
+  /** False if the address is not set aside. */
+  noLongerSetAside(address: IpAddress): boolean {
+    return this.#setAside.delete(address);
+  }
+
+  /** Repeating it is fine: what the handle has already counts. @throws IPAM_ADDRESS_IN_USE and others; then nothing is assigned */
+  async assignThese({ host, addresses, handle, attributes = {}, ...options }: AssignTheseRequest): Promise<void> {
+    const { keys, prefixes } = hostViewKeys(host);
+    const wish = { use: "Workload", handle, attributes };
+    await this.#submit(
+      options,
+      [...keys, handleKey(handle)],
+      prefixes,
+      async (draft) => planThese(draft, await this.#view(draft, host), addresses, wish, this.#clock.nowMs()),
+      { mayRestOnKnown: true },
+    );
+    for (const address of addresses) this.#setAside.delete(address);
   }
 
   /** As many of the addresses as there are; in one transaction unless they come from very many blocks. */
@@ -210,24 +266,6 @@ export class Ipam {
     return { released, unallocated, refused };
   }
 
-  /** Gives all addresses of the `from` handles to `to`, and answers what `to` holds. @throws IPAM_HANDLE_UNKNOWN */
-  moveHandle(
-    move: RequestOptions<readonly IpAddress[]> & {
-      readonly from: readonly string[];
-      readonly to: string;
-      readonly attributes?: Readonly<Record<string, string>>;
-    },
-  ): Promise<readonly IpAddress[]> {
-    const { from, to, attributes = {} } = move;
-    return this.#submit(
-      move,
-      [...from, to].map(handleKey),
-      [],
-      (draft) => planMoveHandle(draft, { from, to, attributes }),
-      { mayRestOnKnown: true },
-    );
-  }
-
   /** Gives back blocks: of a host that leaves, of a pool that goes, of a range. What is in use stays without owner. */
   async releaseAffinities(scope: AffinityScope): Promise<AffinitiesReleased> {
     const { within, emptyOnly = false, family, require = [] } = scope;
@@ -340,7 +378,7 @@ export class Ipam {
     this.#views.set(draft, views);
     const known = views.get(host);
     if (known !== undefined) return known;
-    const view = await readHostView(draft, host);
+    const view = await readHostView(draft, host, (address) => this.#setAside.has(address));
     views.set(host, view);
     return view;
   }

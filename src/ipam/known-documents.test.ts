@@ -1,7 +1,7 @@
 /** What a host knows spares reads, and only reads: on a store that counts them. */
 
 import { expect, test } from "bun:test";
-import { parseCidr } from "../base/addresses.ts";
+import { type IpAddress, parseCidr } from "../base/addresses.ts";
 import { TestClock } from "../base/clock.ts";
 import { newIpPool } from "../model/ip-pool.ts";
 import { ipPoolKey, nodeKey, resourceKey } from "../model/keys.ts";
@@ -48,13 +48,19 @@ async function plan(isCurrent = () => true) {
   return { store, ipam, known, told, said, assign, [Symbol.asyncDispose]: () => store[Symbol.asyncDispose]() };
 }
 
-test("assignment, move and release of what it knows are one transaction each", async () => {
+test("assignment and release of what it knows are one transaction each; setting aside asks only whether it is still so", async () => {
   await using at = await plan();
   await at.assign("first"); // claims a block: what is there is not known yet
   expect(await at.said(() => at.assign("a"))).toEqual(["10.0.0.1", "commit"]);
-  expect(await at.said(() => at.ipam.moveHandle({ from: ["a"], to: "b" }))).toEqual([["10.0.0.1"], "commit"]);
-  expect(await at.said(() => at.ipam.releaseByHandle("b"))).toEqual([["10.0.0.1"], "commit"]);
-  expect(await at.ipam.lookup("10.0.0.1" as never)).toBeUndefined();
+  expect(await at.said(() => at.ipam.releaseByHandle("a"))).toEqual([["10.0.0.1"], "commit"]);
+  expect(await at.said(() => at.ipam.setAside({ host: "h", family: 4 }))).toEqual(["10.0.0.2", "read"]);
+  const addresses = ["10.0.0.2" as IpAddress];
+  expect(await at.said(() => at.ipam.assignThese({ host: "h", addresses, handle: "b" }))).toEqual([
+    undefined,
+    "commit",
+  ]);
+  expect(await at.said(() => at.ipam.releaseByHandle("b"))).toEqual([["10.0.0.2"], "commit"]);
+  expect(await at.ipam.lookup("10.0.0.2" as never)).toBeUndefined();
 });
 
 test("what somebody else has changed costs a second attempt on a fresh read", async () => {
@@ -63,12 +69,14 @@ test("what somebody else has changed costs a second attempt on a fresh read", as
   const other = new Ipam({ store: at.store, clock: new TestClock() });
   await other.assignAddress({ host: "h", family: 4, handle: "other" });
   expect(await at.said(() => at.assign("a"))).toEqual(["10.0.0.2", "commit", "read", "commit"]);
-  await other.moveHandle({ from: ["a"], to: "taken" });
+  await other.assignAddress({ host: "h", family: 4, handle: "taken" });
   // The guess that there is no such handle is only compared; then the handle is read, and its block.
   expect(await at.said(() => at.ipam.releaseByHandle("taken"))).toEqual([
-    ["10.0.0.2"],
+    ["10.0.0.3"],
     ...["read", "read", "read", "commit"],
   ]);
+  await other.assignAddress({ host: "h", family: 4, handle: "again" });
+  expect(await at.said(() => at.ipam.setAside({ host: "h", family: 4 }))).toEqual(["10.0.0.5", "read", "read", "read"]);
 });
 
 test("a refusal is decided on what the store says, not on what was known", async () => {
@@ -79,9 +87,6 @@ test("a refusal is decided on what the store says, not on what was known", async
   at.known.seen(key, undefined); // it was deleted, as the watch said, and made again a moment ago
   expect(stored).toBeDefined();
   expect((await at.said(() => at.assign("a")))[0]).toBe("10.0.0.1");
-  await expect(at.ipam.moveHandle({ from: ["nobody"], to: "x" })).rejects.toMatchObject({
-    code: "IPAM_HANDLE_UNKNOWN",
-  });
 });
 
 test("a new reservation counts from the moment the watch has told of it", async () => {

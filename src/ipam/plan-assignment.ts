@@ -5,10 +5,11 @@
  * block is left by a crash; those of upstream clients are mended on the way (plan-blocks.ts).
  */
 
-import { addressAt, type Cidr, cidrAround, cidrContains, type IpAddress } from "../base/addresses.ts";
+import { addressAt, type Cidr, cidrAround, cidrContains, type IpAddress, ipFamily } from "../base/addresses.ts";
 import { invariant, OperationError } from "../base/errors.ts";
 import type { Pool } from "../model/ip-pool.ts";
 import { type Block, ownerHost } from "../model/ipam-documents.ts";
+import { blockKey, handleKey } from "../model/keys.ts";
 import { allocate, isAllocated, nextFree, type Owner, ordinalOf } from "./block-allocation.ts";
 import type { Draft } from "./draft.ts";
 import { ensureConfig, type HostView, relyOnPool, usablePools } from "./host-view.ts";
@@ -23,13 +24,14 @@ import {
   ownBlocks,
   returnUnwantedBlocks,
 } from "./plan-blocks.ts";
+import { addressesOf } from "./plan-release.ts";
 
 export interface AssignmentWish {
   readonly family: 4 | 6;
   readonly pools?: readonly Cidr[];
   readonly address?: IpAddress;
   readonly use: string;
-  readonly handle: string | ((address: IpAddress) => string);
+  readonly handle: string;
   readonly attributes: Readonly<Record<string, string>>;
   /** Blocks the host may own after this request; the configuration's limit, if there is one, holds all the same. */
   readonly blocksMax?: number;
@@ -45,19 +47,45 @@ export async function planAssignment(
   wish: AssignmentWish,
   nowMs: number,
 ): Promise<IpAddress> {
-  await ensureConfig(draft);
-  const found =
-    wish.address === undefined
-      ? await findFree(draft, view, wish, nowMs)
-      : await findGiven(draft, view, wish, wish.address, nowMs);
-  const address = addressAt(found.block.cidr, found.ordinal);
-  const handle = typeof wish.handle === "string" ? wish.handle : wish.handle(address);
+  const { block, ordinal, pool } = await find(draft, view, wish, nowMs);
+  const { handle } = wish;
   const owner: Owner = { handle, attributes: { node: view.host, ...wish.attributes } };
-  draft.setBlock(found.block.cidr, allocate(found.block, found.ordinal, owner));
-  relyOnPool(draft, found.pool);
-  const counts = await (typeof wish.handle === "string" ? draft.handle(handle) : draft.handleAssumedNew(handle));
-  draft.setHandle(handle, new Map(counts).set(found.block.cidr, (counts.get(found.block.cidr) ?? 0) + 1));
-  return address;
+  draft.setBlock(block.cidr, allocate(block, ordinal, owner));
+  relyOnPool(draft, pool);
+  const counts = await draft.handle(handle);
+  draft.setHandle(handle, new Map(counts).set(block.cidr, (counts.get(block.cidr) ?? 0) + 1));
+  return addressAt(block.cidr, ordinal);
+}
+
+/** What planAssignment would assign; written is only the block that has to be claimed for it. */
+export async function planSettingAside(
+  draft: Draft,
+  view: HostView,
+  wish: FindingWish,
+  nowMs: number,
+): Promise<IpAddress> {
+  const { block, ordinal } = await find(draft, view, wish, nowMs);
+  draft.rely(blockKey(block.cidr));
+  return addressAt(block.cidr, ordinal);
+}
+
+/** Exactly these addresses, set aside or not; those that the handle has already stay as they are. */
+export async function planThese(
+  draft: Draft,
+  view: HostView,
+  addresses: readonly IpAddress[],
+  wish: Pick<AssignmentWish, "use" | "handle" | "attributes">,
+  nowMs: number,
+): Promise<void> {
+  const counts = await draft.handle(wish.handle);
+  await draft.fetch([...counts.keys()].map(blockKey));
+  const had = await addressesOf(draft, wish.handle, counts.keys());
+  draft.rely(handleKey(wish.handle)); // also when it has them all
+  for (const address of addresses) {
+    if (had.includes(address)) continue;
+    const asked = { ...wish, family: ipFamily(address), address };
+    await planAssignment(draft, { ...view, isSetAside: () => false }, asked, nowMs);
+  }
 }
 
 export interface SeveralAssigned {
@@ -103,16 +131,25 @@ export async function planEnsureBlock(
   return block.cidr;
 }
 
+type FindingWish = Pick<AssignmentWish, "family" | "pools" | "address" | "use" | "blocksMax">;
+
 interface Found {
   readonly block: Block;
   readonly ordinal: number;
   readonly pool: Pool;
 }
 
+async function find(draft: Draft, view: HostView, wish: FindingWish, nowMs: number): Promise<Found> {
+  await ensureConfig(draft);
+  return wish.address === undefined
+    ? await findFree(draft, view, wish, nowMs)
+    : await findGiven(draft, view, wish, wish.address, nowMs);
+}
+
 async function findGiven(
   draft: Draft,
   view: HostView,
-  wish: AssignmentWish,
+  wish: FindingWish,
   address: IpAddress,
   nowMs: number,
 ): Promise<Found> {
@@ -133,6 +170,9 @@ async function findGiven(
   const ordinal = ordinalOf(block, address);
   if (isAllocated(block, ordinal)) {
     throw ipamError("IPAM_ADDRESS_IN_USE", `${address} is already assigned in block ${block.cidr}`);
+  }
+  if (view.isSetAside(address)) {
+    throw ipamError("IPAM_ADDRESS_IN_USE", `${address} is set aside for a container that is about to start`);
   }
   return { block, ordinal, pool };
 }
@@ -157,7 +197,7 @@ async function blockForGiven(
   throw ipamError("IPAM_ADDRESS_IN_USE", problem, { remedy: "release the addresses of the old block" });
 }
 
-async function findFree(draft: Draft, view: HostView, wish: AssignmentWish, nowMs: number): Promise<Found> {
+async function findFree(draft: Draft, view: HostView, wish: FindingWish, nowMs: number): Promise<Found> {
   const { block, pool } = await hostBlock(draft, view, usablePools(view, wish), wish, nowMs, (pools) =>
     findBorrowable(draft, view, pools, wish.family),
   );

@@ -1,5 +1,5 @@
 /**
- * How addresses are given back and change their owner (calico-datastore.md 6.5), as changes to a draft.
+ * How addresses are given back (calico-datastore.md 6.5), as changes to a draft.
  * A handle's count of a block is lowered by what is given back, never below what the block says and never to it: upstream
  * raises the count before it writes the block, so that a count which looks too high may be that of a write under way. What
  * stays too high is put right by garbage collection, when nobody can be writing any more.
@@ -9,15 +9,7 @@ import { addressAt, type Cidr, cidrAround, cidrContains, type IpAddress, ipFamil
 import { BadInput } from "../base/errors.ts";
 import { type Block, ownerHost } from "../model/ipam-documents.ts";
 import { affinityKey, blockKey, handleKey, nodeKey } from "../model/keys.ts";
-import {
-  allocationAt,
-  isEmpty,
-  ordinalOf,
-  ordinalsOfHandle,
-  reassign,
-  release,
-  withOwner,
-} from "./block-allocation.ts";
+import { allocationAt, isEmpty, ordinalOf, ordinalsOfHandle, release, withOwner } from "./block-allocation.ts";
 import type { Draft } from "./draft.ts";
 import { poolOfBlock, readPools, selectedBy } from "./host-view.ts";
 import { ipamError } from "./ipam-error.ts";
@@ -73,46 +65,6 @@ export async function planReleaseHandle(draft: Draft, handle: string): Promise<H
     released.push(...[...ordinals].map((ordinal) => addressAt(cidr, ordinal)));
   }
   return { released, more: false };
-}
-
-export interface HandleMove {
-  readonly from: readonly string[];
-  readonly to: string;
-  /** Added to the attributes of each address. */
-  readonly attributes: Readonly<Record<string, string>>;
-}
-
-/**
- * Answers the addresses `to` holds afterwards. A handle that is not there is fine if `to` has its addresses already
- * (the caller repeats itself after a crash). @throws IPAM_HANDLE_UNKNOWN if nothing is held in the end
- */
-export async function planMoveHandle(
-  draft: Draft,
-  { from, to, attributes }: HandleMove,
-): Promise<readonly IpAddress[]> {
-  const target = new Map(await draft.handle(to));
-  for (const handle of from) {
-    if (handle === to) continue;
-    const counts = await draft.handle(handle);
-    draft.rely(handleKey(handle)); // also when it seems to hold nothing
-    await draft.fetch([...counts.keys()].map(blockKey));
-    for (const cidr of counts.keys()) {
-      const block = await draft.block(cidr);
-      const ordinals = block === undefined ? new Set<number>() : ordinalsOfHandle(block, handle);
-      if (block === undefined || ordinals.size === 0) {
-        if (block === undefined) await lowerCount(draft, handle, cidr, 0);
-        continue;
-      }
-      const moved = reassign(block, handle, (before) => ({ handle: to, attributes: { ...before, ...attributes } }));
-      draft.setBlock(cidr, moved);
-      await lowerCount(draft, handle, moved, ordinals.size);
-      target.set(cidr, (target.get(cidr) ?? 0) + ordinals.size);
-    }
-  }
-  const held = await addressesOf(draft, to, target.keys());
-  if (held.length === 0) throw ipamError("IPAM_HANDLE_UNKNOWN", `no address is held by ${[...from, to].join(" or ")}`);
-  draft.setHandle(to, target);
-  return held;
 }
 
 export type AffinityRelease = "released" | "in-use" | "not-owned" | "changed";

@@ -12,7 +12,7 @@ import type { Log } from "../../base/log.ts";
 import { Reconciler } from "../../base/reconciler.ts";
 import { TaskScope } from "../../base/task-scope.ts";
 import { GarbageCollector } from "../../ipam/garbage-collector.ts";
-import { Ipam } from "../../ipam/ipam.ts";
+import type { Ipam } from "../../ipam/ipam.ts";
 import { profileKey } from "../../model/keys.ts";
 import type { NodeAgent } from "../../node/agent.ts";
 import { linkLocalAddress } from "../../node/link-local-address.ts";
@@ -23,7 +23,7 @@ import { EndpointLabelling } from "./endpoints/endpoint-labelling.ts";
 import { hostInterfaceName } from "./endpoints/endpoint-names.ts";
 import { EndpointReconciler } from "./endpoints/endpoint-reconciler.ts";
 import { EndpointRegistry } from "./endpoints/endpoint-registry.ts";
-import { endpointState } from "./endpoints/endpoint-state.ts";
+import { endpointState, isStarting } from "./endpoints/endpoint-state.ts";
 import { SiblingRecords } from "./endpoints/sibling-records.ts";
 import type { DockerEngine } from "./engine/docker-engine.ts";
 import { IpamDriver } from "./ipam-driver.ts";
@@ -43,6 +43,8 @@ const RETRY = { minMs: 200, maxMs: 10_000 };
 export interface DockerPluginOptions {
   readonly agent: NodeAgent;
   readonly store: Store;
+  /** That of the whole process, which knows what is set aside. */
+  readonly ipam: Ipam;
   readonly engine: DockerEngine;
   readonly pools: PoolMemory;
   readonly settings: DriverSettings;
@@ -98,18 +100,18 @@ function partsOf(options: DockerPluginOptions) {
   const networks = new NetworkDirectory({ directory: join(stateDir, "docker", "networks"), engine, log });
   const { createProfiles } = settings;
   const records = new NetworkRecords({ store, clock, log, host, createProfiles });
-  const addresses = new Ipam({ store, clock, known: agent.known });
   const registry = new EndpointRegistry({
     host,
     store,
-    ipam: addresses,
+    ipam: options.ipam,
     clock,
     log,
     createProfiles,
     ensureProfile: async (network, signal) => {
       if (!agent.view.hasProfile(profileKey(profileNameOf(network)))) await records.ensureProfile(network, signal);
     },
-    isLinked: (endpointId) => dataplane.linkExists(hostInterfaceName(endpointId)),
+    mayLive: async (endpointId) =>
+      isStarting(endpoints.get(endpointId)) || (await dataplane.linkExists(hostInterfaceName(endpointId))),
   });
   const siblings = new SiblingRecords({ host, store, withProfiles: createProfiles });
   const replication = new NetworkReplication({ engine, records, networks, cluster, log });
@@ -122,7 +124,7 @@ function partsOf(options: DockerPluginOptions) {
   });
   const garbage = new GarbageCollector({
     store,
-    ipam: addresses,
+    ipam: options.ipam,
     host,
     graceMs,
     clock,

@@ -206,11 +206,11 @@ const table: readonly [what: string, call: string, body: unknown, status: number
     { Err: "No address assigned for endpoint" },
   ],
   [
-    "an address nobody reserved",
+    "an address of no pool",
     "NetworkDriver.CreateEndpoint",
-    { NetworkID: NETWORK, EndpointID: ENDPOINT, Interface: { Address: "192.168.9.9/32" } },
+    { NetworkID: NETWORK, EndpointID: ENDPOINT, Interface: { Address: "10.1.2.3/32" } },
     500,
-    { Err: "The address 192.168.9.9 is not reserved for this endpoint" },
+    { Err: "The provided IP address 10.1.2.3 is not in a configured pool" },
   ],
   [
     "a MAC that is none",
@@ -535,12 +535,21 @@ describe("a container's life", () => {
 
   test("auxiliary addresses stay taken until the network goes", async () => {
     await using fixture = await PluginFixture.open();
-    await fixture.call("IpamDriver.RequestAddress", { PoolID: "192.168.0.0/16", Address: "192.168.0.9" });
-    const data = [{ ...calicoData[0], AuxAddresses: { printer: "192.168.0.9/32" } }];
+    const request = { PoolID: "192.168.0.0/16", Address: "192.168.0.9" };
+    await fixture.call("IpamDriver.RequestAddress", request);
+    const data = [{ ...calicoData[0], AuxAddresses: { printer: "192.168.0.9/32", scanner: "192.168.0.10/32" } }];
     expect((await fixture.call("NetworkDriver.CreateNetwork", network({}, data))).status).toBe(200);
     fixture.dockerNetworks.set(NETWORK, "net");
     await fixture.reconciler.pass(new AbortController().signal);
     expect(fixture.repairs).toEqual([]);
+    expect((await fixture.ipam.listOwn("host1")).map(({ address, handle }) => `${address} ${handle}`).sort()).toEqual([
+      `192.168.0.10 docker-host1-network-${NETWORK}`,
+      `192.168.0.9 docker-host1-network-${NETWORK}`,
+    ]);
+    expect((await fixture.call("IpamDriver.RequestAddress", request)).body.Err).toBe(
+      "The address 192.168.0.9 is already in use",
+    );
+    await fixture.call("IpamDriver.ReleaseAddress", { PoolID: "192.168.0.0/16", Address: "192.168.0.10" });
     await fixture.call("IpamDriver.ReleaseAddress", { PoolID: "192.168.0.0/16", Address: "192.168.0.9" });
     expect(await fixture.traces()).toEqual([]);
   });

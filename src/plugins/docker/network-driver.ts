@@ -111,9 +111,9 @@ export class NetworkDriver {
 
   async createNetwork(request: CreateNetworkRequest, signal: AbortSignal): Promise<object> {
     const { mtu, auxAddresses } = readNetworkOptions(request);
-    this.#options.networks.noteCreated(request.NetworkID, mtu);
     // Auxiliary addresses were asked for like a container's; no endpoint will ever come for them.
-    for (const address of auxAddresses) await this.#options.registry.keepForNetwork(address, request.NetworkID, signal);
+    await this.#options.registry.keepForNetwork(auxAddresses, request.NetworkID, signal);
+    this.#options.networks.noteCreated(request.NetworkID, mtu);
     return {};
   }
 
@@ -123,32 +123,41 @@ export class NetworkDriver {
   }
 
   async createEndpoint(request: CreateEndpointRequest, signal: AbortSignal): Promise<object> {
-    const { registry, networks, locks } = this.#options;
+    const { registry, networks, endpoints, locks } = this.#options;
     const { NetworkID, EndpointID, Interface } = request;
     const addresses = addressesOf(Interface);
     const mac = parseMac(Interface.MacAddress);
     return await locks.run(EndpointID, signal, async () => {
       const startedMs = this.#options.monotonicMs();
       const network = await networks.resolve(NetworkID, signal);
-      const created = await registry.create(
-        {
-          endpointId: EndpointID,
+      const isFirst = endpoints.get(EndpointID) === undefined;
+      // Before it has an address: whoever asks for the same one must see that a container is on its way.
+      if (isFirst) {
+        endpoints.put(EndpointID, {
           networkId: NetworkID,
-          network,
-          addresses,
-          mac: mac ?? CONTAINER_MAC.toLowerCase(),
-          labels: endpointLabels(request.Options),
-        },
-        signal,
-      );
-      if (created !== undefined) this.#created.set(EndpointID, created);
-      this.#options.endpoints.put(EndpointID, {
-        networkId: NetworkID,
-        hostInterface: hostInterfaceName(EndpointID),
-        sandboxKey: "",
-        nextHop: 0,
-        isGateway: false,
-      });
+          hostInterface: hostInterfaceName(EndpointID),
+          sandboxKey: "",
+          nextHop: 0,
+          isGateway: false,
+        });
+      }
+      try {
+        const created = await registry.create(
+          {
+            endpointId: EndpointID,
+            networkId: NetworkID,
+            network,
+            addresses,
+            mac: mac ?? CONTAINER_MAC.toLowerCase(),
+            labels: endpointLabels(request.Options),
+          },
+          signal,
+        );
+        if (created !== undefined) this.#created.set(EndpointID, created);
+      } catch (error) {
+        if (isFirst) endpoints.delete(EndpointID);
+        throw error;
+      }
       this.#options.onEndpointCreated(EndpointID, NetworkID);
       this.#options.onStep("create-endpoint", startedMs);
       // Docker takes it for tampering when a field it sent comes back.
@@ -206,7 +215,7 @@ export class NetworkDriver {
       await links.removeVeth(hostInterfaceName(EndpointID));
       const state = endpoints.get(EndpointID);
       if (state !== undefined) {
-        endpoints.put(EndpointID, { ...state, sandboxKey: "", nextHop: 0, isGateway: false });
+        endpoints.put(EndpointID, { ...state, sandboxKey: "", isGateway: false });
         await this.#relateSiblings(state.sandboxKey, 1, signal);
       }
       return {};

@@ -3,6 +3,7 @@
  * (reference/docker.md 4.3). Pure. Two differences to the original, both needed: `com.docker.network.enable_ipv4` (sent
  * since Engine 28) is fine, and the IPAM partner of an IPv6 network is known by its gateway, not by its address space.
  */
+import { type IpAddress, parseIpAddress } from "../../base/addresses.ts";
 import { BadInput, OperationError } from "../../base/errors.ts";
 import type { CreateNetworkRequest } from "./plugin-shapes.ts";
 
@@ -18,7 +19,7 @@ export const GATEWAY_MARK_V6 = "::/0";
 
 export interface NetworkOptions {
   readonly mtu: number | undefined;
-  readonly auxAddresses: readonly string[];
+  readonly auxAddresses: readonly IpAddress[];
 }
 
 /** @throws OperationError with the original's text when the network cannot be had. */
@@ -37,7 +38,7 @@ export function readNetworkOptions(request: CreateNetworkRequest): NetworkOption
   }
   const auxAddresses = [...request.IPv4Data, ...request.IPv6Data].flatMap((data) =>
     Object.values(data.AuxAddresses).flatMap((address) =>
-      typeof address === "string" ? [address.split("/")[0] ?? ""] : [],
+      typeof address === "string" ? [parseIpAddress(address.split("/")[0] ?? "", "AuxAddresses")] : [],
     ),
   );
   return { mtu: readMtu(request.Options[GENERIC_OPTIONS]), auxAddresses };

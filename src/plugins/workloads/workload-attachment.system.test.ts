@@ -5,6 +5,7 @@ import { parseCidr, parseIpAddress } from "../../base/addresses.ts";
 import { systemClock, TestClock } from "../../base/clock.ts";
 import { OperationError } from "../../base/errors.ts";
 import { silentLog } from "../../base/log.ts";
+import { Ipam } from "../../ipam/ipam.ts";
 import { TestNamespace } from "../../kernel/testing/test-namespaces.ts";
 import { newIpPool } from "../../model/ip-pool.ts";
 import { handlesPrefix, ipPoolKey, kindPrefix, nodeKey } from "../../model/keys.ts";
@@ -41,6 +42,7 @@ beforeEach(async () => {
   attachment = new WorkloadAttachment({
     agent: { host: { name: "host1" }, dataplane, programmed: () => gate() },
     store,
+    ipam: new Ipam({ store, clock: systemClock }),
     clock: systemClock,
     log: silentLog,
   });

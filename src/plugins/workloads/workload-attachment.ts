@@ -20,7 +20,7 @@ import { type Clock, deadline } from "../../base/clock.ts";
 import { BadInput, describeError, OperationError } from "../../base/errors.ts";
 import type { Log } from "../../base/log.ts";
 import { parseInterfaceName } from "../../base/names.ts";
-import { Ipam } from "../../ipam/ipam.ts";
+import type { Ipam } from "../../ipam/ipam.ts";
 import { isIpamError } from "../../ipam/ipam-error.ts";
 import type { AssignRequest } from "../../ipam/ipam-requests.ts";
 import { ContainerLink, type NextHops } from "../../kernel/container-link.ts";
@@ -55,6 +55,8 @@ import {
 export interface WorkloadAttachmentOptions {
   readonly agent: Pick<NodeAgent, "dataplane" | "programmed"> & { readonly host: { readonly name: string } };
   readonly store: Store;
+  /** That of the whole process, which knows what is set aside. */
+  readonly ipam: Ipam;
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -72,12 +74,10 @@ interface Found {
 
 export class WorkloadAttachment {
   readonly #options: WorkloadAttachmentOptions;
-  readonly #ipam: Ipam;
   readonly #locks = new KeyedLocks();
 
   constructor(options: WorkloadAttachmentOptions) {
     this.#options = options;
-    this.#ipam = new Ipam(options);
   }
 
   /** Answers on the node's own API from now on. */
@@ -129,7 +129,7 @@ export class WorkloadAttachment {
       const link = this.#linkOf(request);
       if (!link.exists()) throw noSuchInterface(link.name);
       const revision = await this.#write(request, signal, async (found) => {
-        await this.#ipam.assignAddress({
+        await this.#options.ipam.assignAddress({
           ...this.#owner(found.record.spec.endpoint, request),
           ...withNetworks(found, [...networksOf(found.record), hostCidr(address)]),
           family: ipFamily(address),
@@ -166,7 +166,7 @@ export class WorkloadAttachment {
   async #withdraw(request: DetachRequest, address: IpAddress, signal: AbortSignal): Promise<void> {
     await this.#write(request, signal, async (found) => {
       const kept = networksOf(found.record).filter((cidr) => networkAddress(cidr) !== address);
-      await this.#ipam.releaseAddress(address, { ...withNetworks(found, kept), signal });
+      await this.#options.ipam.releaseAddress(address, { ...withNetworks(found, kept), signal });
     });
   }
 
@@ -252,7 +252,7 @@ export class WorkloadAttachment {
         },
         stamp,
       );
-    const address = await this.#ipam.assignAddress({
+    const address = await this.#options.ipam.assignAddress({
       ...this.#owner(endpoint, request),
       ...wish(request.wanted),
       also: (given) => [{ put: keyOfWorkloadEndpoint(recordWith(given)), value: encode(recordWith(given)) }],
@@ -291,7 +291,7 @@ export class WorkloadAttachment {
   async #remove(record: WorkloadEndpoint, signal: AbortSignal): Promise<void> {
     const { spec } = record;
     await this.#options.agent.dataplane.removeVeth(spec.interfaceName ?? hostInterfaceName(spec.endpoint));
-    await this.#ipam.releaseByHandle(spec.endpoint, {
+    await this.#options.ipam.releaseByHandle(spec.endpoint, {
       also: () => [{ delete: keyOfWorkloadEndpoint(record) }],
       signal,
     });

@@ -16,7 +16,6 @@ export interface LivingEndpoints {
 }
 
 export function dockerAddressKeeper({ host, endpointIds, addresses, networkIds }: LivingEndpoints): Keeper {
-  const pending = `docker-${host}-pending-`;
   const network = `docker-${host}-network-`;
   return {
     isOurs: ({ attributes, handle }: Allocation) =>
@@ -24,7 +23,7 @@ export function dockerAddressKeeper({ host, endpointIds, addresses, networkIds }
     isAlive: ({ address, handle = "" }: Allocation) => {
       if (addresses.has(address)) return true;
       if (handle.startsWith(network)) return networkIds.has(handle.slice(network.length));
-      return endpointIds.has(handle.startsWith(pending) ? handle.slice(pending.length) : handle);
+      return endpointIds.has(handle);
     },
   };
 }

@@ -1,14 +1,14 @@
 /**
  * Docker's endpoints of this host in the store: their addresses and their WorkloadEndpoints, changed together.
  *
- * An address is always owned by a handle that says what it is for:
- *   docker-<host>-pending-<ip>          taken at RequestAddress, nobody has come for it yet
- *   <EndpointID>                        from CreateEndpoint on, written in one transaction with the WorkloadEndpoint
- *   docker-<host>-network-<NetworkID>   auxiliary addresses of a network
+ * RequestAddress sets an address aside in memory; the store learns of it with what it is for, in one transaction:
+ *   <EndpointID>                        at CreateEndpoint, with the WorkloadEndpoint
+ *   docker-<host>-network-<NetworkID>   at CreateNetwork: auxiliary addresses
+ * So a crash between two calls leaves nothing. What was forgotten with it is assigned all the same if it is still free;
+ * whoever was faster, another process of this host or one that borrows from its blocks, has it, and the endpoint is refused.
  * DeleteEndpoint frees the addresses together with the record; Docker's ReleaseAddress, which follows, then finds nothing to do
  * and must not take a new owner's address for the old one's (#released).
- * Every transition is one transaction that compares the handle, so a crash leaves a state of this list, and what stays
- * without its owner is given back (address-keeper.ts).
+ * What stays without its owner, docker-<host>-pending-<ip> of older versions too, is given back (address-keeper.ts).
  */
 import { type Cidr, type IpAddress, ipFamily, parseIpAddress } from "../../../base/addresses.ts";
 import type { Clock } from "../../../base/clock.ts";
@@ -16,7 +16,7 @@ import { BadInput, OperationError } from "../../../base/errors.ts";
 import type { Log } from "../../../base/log.ts";
 import type { Ipam } from "../../../ipam/ipam.ts";
 import { isIpamError } from "../../../ipam/ipam-error.ts";
-import type { HeldAddress } from "../../../ipam/ipam-requests.ts";
+import type { HeldAddress, RequestOptions } from "../../../ipam/ipam-requests.ts";
 import { kindPrefix } from "../../../model/keys.ts";
 import { isLabelKey, isLabelValue } from "../../../model/names.ts";
 import { encode } from "../../../model/resource.ts";
@@ -72,25 +72,26 @@ export interface EndpointRegistryOptions {
   readonly createProfiles: boolean;
   /** Makes the network's default profile if there is none. */
   readonly ensureProfile: (network: string, signal: AbortSignal) => Promise<void>;
-  /** Whether the host's end of the endpoint's veth exists: the container may be alive. */
-  readonly isLinked: (endpointId: string) => Promise<boolean>;
+  /** Whether the endpoint's container may be alive: its interface exists, or is about to. */
+  readonly mayLive: (endpointId: string) => Promise<boolean>;
 }
 
 export class EndpointRegistry {
   readonly #options: EndpointRegistryOptions;
-  readonly #pendingPrefix: string;
+  readonly #networkPrefix: string;
   /** Freed by DeleteEndpoint, and not yet by Docker. */
   readonly #released = new Set<IpAddress>();
 
   constructor(options: EndpointRegistryOptions) {
     this.#options = options;
-    this.#pendingPrefix = `docker-${options.host}-pending-`;
+    this.#networkPrefix = `docker-${options.host}-network-`;
   }
 
   /** undefined: nothing is free. */
   async reserveAny(family: 4 | 6, pool: Cidr | undefined, signal: AbortSignal): Promise<IpAddress | undefined> {
     try {
-      return await this.#assign({ family, ...(pool === undefined ? {} : { pools: [pool] }) }, signal);
+      const { ipam, host } = this.#options;
+      return await ipam.setAside({ host, family, ...(pool === undefined ? {} : { pools: [pool] }), signal });
     } catch (error) {
       if (isIpamError(error, "IPAM_POOL_EXHAUSTED") || isIpamError(error, "IPAM_NO_POOL")) return undefined;
       throw error;
@@ -99,14 +100,15 @@ export class EndpointRegistry {
 
   /** False: somebody else has the address. One that a crash has left behind on this host is taken over. */
   async reserve(address: IpAddress, signal: AbortSignal): Promise<boolean> {
+    const { ipam, host } = this.#options;
     for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt += 1) {
       try {
-        await this.#assign({ family: ipFamily(address), address }, signal);
+        await ipam.setAside({ host, family: ipFamily(address), address, signal });
         return true;
       } catch (error) {
         if (!isIpamError(error, "IPAM_ADDRESS_IN_USE")) throw error;
       }
-      const held = await this.#options.ipam.lookup(address);
+      const held = await ipam.lookup(address);
       if (held === undefined) continue; // given back in between
       if (!(await this.#takeOver(held, signal))) return false;
     }
@@ -115,60 +117,47 @@ export class EndpointRegistry {
 
   /** Docker gives an address back. Unknown, free, and other people's addresses: nothing to do. */
   async release(address: IpAddress, signal: AbortSignal): Promise<void> {
-    if (this.#released.delete(address)) return;
-    const held = await this.#options.ipam.lookup(address);
-    if (held?.handle === undefined || held.attributes.node !== this.#options.host) return;
-    if (!this.#isReservation(held.handle)) {
+    const { ipam, host, mayLive } = this.#options;
+    if (this.#released.delete(address) || ipam.noLongerSetAside(address)) return;
+    const held = await ipam.lookup(address);
+    if (held?.handle === undefined || held.attributes.node !== host) return;
+    if (!held.handle.startsWith(this.#networkPrefix)) {
       // Docker tells only the IPAM driver of a container that died with the daemon (reference/docker.md 2.6).
-      if (held.attributes.orchestrator !== DOCKER_ORCHESTRATOR || (await this.#options.isLinked(held.handle))) return;
+      if (held.attributes.orchestrator !== DOCKER_ORCHESTRATOR || (await mayLive(held.handle))) return;
       await this.#free(held.handle, signal);
       return;
     }
     try {
-      await this.#options.ipam.releaseAddress(address, { handle: held.handle, signal });
+      await ipam.releaseAddress(address, { handle: held.handle, signal });
     } catch (error) {
       if (!isIpamError(error, "IPAM_OWNER_MISMATCH")) throw error; // it is another endpoint's since we looked
     }
   }
 
-  /** The address stays taken as long as the network exists. */
-  async keepForNetwork(address: string, networkId: string, signal: AbortSignal): Promise<void> {
-    const from = this.#pendingPrefix + parseIpAddress(address);
-    try {
-      const to = `docker-${this.#options.host}-network-${networkId}`;
-      await this.#options.ipam.moveHandle({ from: [from], to, signal });
-    } catch (error) {
-      if (!isIpamError(error, "IPAM_HANDLE_UNKNOWN")) throw error;
-    }
+  /** The addresses stay taken as long as the network exists. @throws when one is somebody else's */
+  async keepForNetwork(addresses: readonly IpAddress[], networkId: string, signal: AbortSignal): Promise<void> {
+    if (addresses.length > 0) await this.#assign(addresses, this.#networkPrefix + networkId, { signal });
   }
 
   /**
-   * Address and WorkloadEndpoint in one transaction. Repeating it is fine; an address nobody reserved is refused.
+   * Address and WorkloadEndpoint in one transaction. Repeating it is fine. @throws when an address is somebody else's
    * Answers what `find` would, if the record is new; undefined if one was there and has been written anew.
    */
   async create(endpoint: NewEndpoint, signal: AbortSignal): Promise<FoundEndpoint | undefined> {
-    const { ipam, store, createProfiles, ensureProfile } = this.#options;
+    const { store, createProfiles, ensureProfile } = this.#options;
     refuseBadLabels(endpoint.labels);
     if (createProfiles && endpoint.network.resolved) await ensureProfile(endpoint.network.name, signal);
     const record = this.#newRecord(endpoint);
     const key = endpointKey(this.#options.host, endpoint.endpointId);
-    const from = endpoint.addresses.map((address) => this.#pendingPrefix + address);
     for (let attempt = 0, modRevision = 0; attempt < ATTEMPTS_MAX; attempt += 1) {
       try {
-        const held = await ipam.moveHandle({
-          from,
-          to: endpoint.endpointId,
+        await this.#assign(endpoint.addresses, endpoint.endpointId, {
           require: [{ key, modRevision }],
-          also: (addresses) => {
-            this.#requireAll(endpoint.addresses, addresses);
-            return [{ put: key, value: encode(record) }];
-          },
+          also: () => [{ put: key, value: encode(record) }],
           signal,
         });
-        this.#requireAll(endpoint.addresses, held);
         return modRevision === 0 ? { key, revision: ANY_REVISION, addresses: endpoint.addresses } : undefined;
       } catch (error) {
-        if (isIpamError(error, "IPAM_HANDLE_UNKNOWN")) this.#requireAll(endpoint.addresses, []);
         if (!isIpamError(error, "IPAM_PRECONDITION_FAILED")) throw error;
         // A former call's answer was lost: the record is there already and is written anew.
         modRevision = (await store.get(key, { signal }))?.modRevision ?? 0;
@@ -243,13 +232,8 @@ export class EndpointRegistry {
 
   /** Docker and the kernel have the endpoint, the store has lost it. @throws when its address is somebody else's by now. */
   async restore(endpoint: AttachedEndpoint, signal: AbortSignal): Promise<void> {
-    const { ipam, host } = this.#options;
+    const { host, log } = this.#options;
     const addresses = endpoint.addresses.map((text) => parseIpAddress(text.split("/")[0] ?? ""));
-    for (const address of addresses) {
-      const held = await ipam.lookup(address);
-      if (held?.handle !== endpoint.endpointId) await this.#assign({ family: ipFamily(address), address }, signal);
-    }
-    this.#options.log.info({ event: "endpoint_record_restored", endpointId: endpoint.endpointId, host });
     await this.create(
       {
         endpointId: endpoint.endpointId,
@@ -261,6 +245,7 @@ export class EndpointRegistry {
       },
       signal,
     );
+    log.info({ event: "endpoint_record_restored", endpointId: endpoint.endpointId, host });
   }
 
   async #free(endpointId: string, signal: AbortSignal): Promise<readonly IpAddress[]> {
@@ -268,38 +253,26 @@ export class EndpointRegistry {
     return await this.#options.ipam.releaseByHandle(endpointId, { also: () => [{ delete: key }], signal });
   }
 
-  async #assign(
-    what: { readonly family: 4 | 6; readonly pools?: readonly Cidr[]; readonly address?: IpAddress },
-    signal: AbortSignal,
-  ): Promise<IpAddress> {
+  async #assign(addresses: readonly IpAddress[], handle: string, options: RequestOptions<void>): Promise<void> {
     const { ipam, host, clock } = this.#options;
-    return await ipam.assignAddress({
-      ...what,
-      host,
-      handle: (address) => this.#pendingPrefix + address,
-      attributes: { orchestrator: DOCKER_ORCHESTRATOR, timestamp: new Date(clock.nowMs()).toISOString() },
-      signal,
-    });
+    try {
+      const attributes = { orchestrator: DOCKER_ORCHESTRATOR, timestamp: new Date(clock.nowMs()).toISOString() };
+      await ipam.assignThese({ ...options, host, addresses, handle, attributes });
+    } catch (error) {
+      if (!isIpamError(error, "IPAM_ADDRESS_IN_USE")) throw error;
+      const problem = `An address that was free when it was asked for has been taken by others since: ${error.message}`;
+      throw new OperationError("DOCKER_ADDRESS_TAKEN", problem, { remedy: "try again", retry: "now" });
+    }
   }
 
   /** Frees an address that is still held by something of this host that is no more; true when it may be asked for again. */
   async #takeOver(held: HeldAddress, signal: AbortSignal): Promise<boolean> {
-    const { host, ipam } = this.#options;
+    const { host } = this.#options;
     const { handle } = held;
     if (handle === undefined || held.attributes.node !== host || held.attributes.orchestrator !== DOCKER_ORCHESTRATOR)
       return false;
-    if (handle === this.#pendingPrefix + held.address) return false; // somebody is about to use it, or the reconciler frees it
-    if (handle.startsWith(`docker-${host}-network-`)) return false;
-    if (!handle.startsWith(this.#pendingPrefix)) {
-      if (await this.#options.isLinked(handle)) return false;
-      await this.#free(handle, signal);
-      return true;
-    }
-    try {
-      await ipam.releaseAddress(held.address, { handle, signal });
-    } catch (error) {
-      if (!isIpamError(error, "IPAM_OWNER_MISMATCH")) throw error;
-    }
+    if (handle.startsWith(this.#networkPrefix) || (await this.#options.mayLive(handle))) return false;
+    await this.#free(handle, signal);
     return true;
   }
 
@@ -355,23 +328,6 @@ export class EndpointRegistry {
       ? { [NETWORK_ANNOTATION]: network.name }
       : { [NETWORK_ID_ANNOTATION]: networkId };
     return { ...record, metadata: { ...record.metadata, annotations } };
-  }
-
-  #isReservation(handle: string): boolean {
-    return handle.startsWith(this.#pendingPrefix) || handle.startsWith(`docker-${this.#options.host}-network-`);
-  }
-
-  /** An address that is not held for this endpoint may be anybody's. */
-  #requireAll(wanted: readonly IpAddress[], held: readonly IpAddress[]): void {
-    const missing = wanted.find((address) => !held.includes(address));
-    if (missing === undefined) return;
-    throw new OperationError(
-      "DOCKER_ADDRESS_NOT_RESERVED",
-      `The address ${missing} is not reserved for this endpoint`,
-      {
-        remedy: "create the network with --ipam-driver=calico",
-      },
-    );
   }
 }
 

@@ -1,5 +1,6 @@
 /** Lost calls and crashes on a real store, put right: what reconciliation-plan.ts decides, carried out. */
 import { expect, test } from "bun:test";
+import { parseIpAddress } from "../../../base/addresses.ts";
 import { systemClock, TestClock } from "../../../base/clock.ts";
 import { silentLog } from "../../../base/log.ts";
 import { decodeWorkloadEndpoint } from "../../../model/workload-endpoint.ts";
@@ -45,9 +46,12 @@ test("a container that went without a word leaves nothing", async () => {
   expect(await fixture.traces()).toEqual([]);
 });
 
-test("an address taken for a container that never came is given back", async () => {
+test("an address that an older version reserved for a container that never came is given back", async () => {
   await using fixture = await PluginFixture.open();
-  await fixture.call("IpamDriver.RequestAddress", { PoolID: "CalicoPoolIPv4" });
+  const address = parseIpAddress("192.168.0.9");
+  const attributes = { orchestrator: "libnetwork" };
+  const handle = `docker-host1-pending-${address}`;
+  await fixture.ipam.assignAddress({ host: "host1", family: 4, address, handle, attributes });
   await repair(fixture);
   expect(await fixture.traces()).toEqual([]);
 });

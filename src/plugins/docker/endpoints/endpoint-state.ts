@@ -7,7 +7,7 @@ import { z } from "zod";
 export const endpointState = z.object({
   networkId: z.string(),
   hostInterface: z.string(),
-  /** Docker's name of the container's network namespace; "" before Join. */
+  /** Docker's name of the container's network namespace; "" before Join and after Leave. */
   sandboxKey: z.string(),
   /** Last byte of the endpoint's next hop 169.254.1.N; 0 before Join. */
   nextHop: z.number().int().min(0).max(254),
@@ -15,6 +15,11 @@ export const endpointState = z.object({
   isGateway: z.boolean().default(false),
 });
 export type EndpointState = z.output<typeof endpointState>;
+
+/** Its address is its own though it has no interface yet. */
+export function isStarting(state: EndpointState | undefined): boolean {
+  return state?.nextHop === 0;
+}
 
 /**
  * 169.254.1.1 for the first endpoint of a container, .2 for the second: two interfaces of one container must not both have

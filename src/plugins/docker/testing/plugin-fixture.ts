@@ -23,7 +23,7 @@ import { type DriverSettings, readDriverSettings } from "../driver-settings.ts";
 import { hostInterfaceName } from "../endpoints/endpoint-names.ts";
 import { EndpointReconciler } from "../endpoints/endpoint-reconciler.ts";
 import { EndpointRegistry } from "../endpoints/endpoint-registry.ts";
-import { endpointState } from "../endpoints/endpoint-state.ts";
+import { endpointState, isStarting } from "../endpoints/endpoint-state.ts";
 import { SiblingRecords } from "../endpoints/sibling-records.ts";
 import { DockerEngine } from "../engine/docker-engine.ts";
 import { IpamDriver } from "../ipam-driver.ts";
@@ -60,6 +60,8 @@ export class PluginFixture implements AsyncDisposable {
   gateFails: string | undefined;
   readonly gateCalls: string[] = [];
   readonly #directory: string;
+  readonly #settings: DriverSettings;
+  readonly #pools: () => Promise<readonly Pool[]>;
   readonly #server: PluginServer;
   readonly #docker: ReturnType<typeof Bun.serve>;
 
@@ -71,6 +73,8 @@ export class PluginFixture implements AsyncDisposable {
   ) {
     this.store = store;
     this.#directory = directory;
+    this.#settings = settings;
+    this.#pools = pools;
     this.#docker = Bun.serve({
       unix: join(directory, "docker.sock"),
       fetch: (request) => this.#answerAsDocker(new URL(request.url).pathname),
@@ -89,7 +93,8 @@ export class PluginFixture implements AsyncDisposable {
       log: silentLog,
       createProfiles,
       ensureProfile: (network, signal) => records.ensureProfile(network, signal),
-      isLinked: async (endpointId) => this.links.has(hostInterfaceName(endpointId)),
+      mayLive: async (endpointId) =>
+        isStarting(this.endpoints.get(endpointId)) || this.links.has(hostInterfaceName(endpointId)),
     });
     this.endpoints = StateFiles.open(join(directory, "endpoints"), endpointState, silentLog);
     const siblings = new SiblingRecords({ host: HOST, store, withProfiles: createProfiles });
@@ -175,6 +180,16 @@ export class PluginFixture implements AsyncDisposable {
     return new PluginFixture(store, directory, readDriverSettings(env), () => ipam.pools());
   }
 
+  /** The node is killed and started again, on the same store, state files, kernel and Docker. This one is not to be used any more. */
+  async restarted(): Promise<PluginFixture> {
+    await this.#stop();
+    const next = new PluginFixture(this.store, this.#directory, this.#settings, this.#pools);
+    for (const name of this.links) next.links.add(name);
+    for (const [id, name] of this.dockerNetworks) next.dockerNetworks.set(id, name);
+    for (const [id, endpoint] of this.attached) next.attached.set(id, endpoint);
+    return next;
+  }
+
   get socketPath(): string {
     return join(this.#directory, "calico.sock");
   }
@@ -203,10 +218,14 @@ export class PluginFixture implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#server[Symbol.asyncDispose]();
-    await this.#docker.stop(true);
+    await this.#stop();
     await this.store[Symbol.asyncDispose]();
     rmSync(this.#directory, { recursive: true });
+  }
+
+  async #stop(): Promise<void> {
+    await this.#server[Symbol.asyncDispose]();
+    await this.#docker.stop(true);
   }
 
   #answerAsDocker(path: string): Response {
