@@ -23,7 +23,7 @@ export interface Change<Result> {
   readonly plan: (draft: Draft) => Promise<Result>;
   /** Written in the same transaction. */
   readonly also: ((result: Result) => readonly Operation[]) | undefined;
-  /** True: it always writes what it rests on, so that it may be planned on known documents first. */
+  /** True: what it rests on is compared when it is written, now or later, so that it may be planned on known documents first. */
   readonly mayRestOnKnown: boolean;
   /** Must hold in the same transaction, or the request is refused with IPAM_PRECONDITION_FAILED. */
   readonly require: readonly Compare[];
@@ -89,6 +89,7 @@ export class ChangeQueue {
         const known = attempt === 0 ? this.#knownFor(pending) : undefined;
         const draft = await this.#readFor(pending, known === undefined ? readAhead : [], known);
         const answers = await planAll(draft, pending);
+        if (known === undefined) for (const kv of draft.documents) this.#known?.read(kv);
         // A refusal is decided on what the store says now.
         if (known !== undefined && answers.some(({ ok }) => !ok)) continue;
         this.#waiting.unshift(...pending.slice(answers.length));

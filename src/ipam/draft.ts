@@ -153,6 +153,11 @@ export class Draft {
     }
   }
 
+  /** Everything read so far that was there. */
+  get documents(): readonly KeyValue[] {
+    return [...this.#read.values()].filter((kv) => kv !== undefined);
+  }
+
   /** Revision the key was read at; 0 if it was absent. */
   async revision(key: string): Promise<number> {
     await this.fetch([key]);

@@ -4,7 +4,7 @@
  *   transaction, compared with everything it rests on.
  * - A block owned by a host has both `affinity: host:<name>` and a confirmed affinity key, changed together.
  * - Refusals are OperationErrors with the codes of ipam-error.ts, decided on what the store says now.
- * - What a host knows already (known-documents.ts) spares reads of assignments and moves, and decides nothing alone.
+ * - What a host knows already (known-documents.ts) spares reads; what rests on it is compared when it is written.
  * Absent on purpose: knowledge of Docker or CNI (whoever makes endpoints says what lives:
  * garbage.ts).
  */
@@ -108,8 +108,8 @@ export class Ipam {
   }
 
   /**
-   * What assignAddress would give or refuse now. Nobody of this process is given it for a while; the store learns of it with
-   * assignThese(), which others may come before.
+   * What assignAddress would give or refuse now, as far as is known. Nobody of this process is given it for a while; the store
+   * learns of it with assignThese(), which others may come before.
    */
   async setAside({ host, signal, ...request }: SetAsideRequest): Promise<IpAddress> {
     const { keys, prefixes } = hostViewKeys(host);

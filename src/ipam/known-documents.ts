@@ -1,8 +1,9 @@
 /**
- * What a host knows of the address plan without asking: documents as its watch told them last, and as it has written them
- * itself since. A change planned on them is committed like any other, compared with all it rests on; if something was older
- * than the store, the comparison fails and the change is planned anew on a fresh read. So being out of date costs a round
- * trip, never an address. What would be refused is read afresh first (change-queue.ts).
+ * What a host knows of the address plan without asking: documents as its watch told them last, and as it has read or written
+ * them itself since. A change planned on them is committed like any other, compared with all it rests on; if something was
+ * older than the store, the comparison fails and the change is planned anew on a fresh read. So being out of date costs a
+ * round trip, never an address. What would be refused is read afresh first (change-queue.ts). Setting an address aside writes
+ * nothing and compares nothing: that comes when it is assigned.
  * - Pools, reservations, configuration, this host's Node and affinities: all of them, so that absence is known too.
  * - Blocks that name this host: others are asked for.
  * - Handles: those written here, as they were then. Of others absence is guessed: nearly every handle is new when it is first
@@ -51,6 +52,11 @@ export class KnownDocuments {
     if (kv !== undefined && known !== undefined && known.modRevision > kv.modRevision) return;
     if (kv === undefined || (documents === this.#blocks && !kv.value.includes(this.#ownerText))) documents.delete(key);
     else documents.set(key, kv);
+  }
+
+  /** A block that was read before the watch has told of its change. Only one that is known: the watch will tell of its end. */
+  read(kv: KeyValue): void {
+    if (this.#blocks.has(kv.key)) this.seen(kv.key, kv);
   }
 
   /** A transaction of this host that has succeeded. */

@@ -57,7 +57,7 @@ export async function planAssignment(
   return addressAt(block.cidr, ordinal);
 }
 
-/** What planAssignment would assign; written is only the block that has to be claimed for it. */
+/** What planAssignment would assign; written is only what it takes to have a block. */
 export async function planSettingAside(
   draft: Draft,
   view: HostView,
@@ -65,7 +65,6 @@ export async function planSettingAside(
   nowMs: number,
 ): Promise<IpAddress> {
   const { block, ordinal } = await find(draft, view, wish, nowMs);
-  draft.rely(blockKey(block.cidr));
   return addressAt(block.cidr, ordinal);
 }
 

@@ -23,7 +23,7 @@ import { EndpointLabelling } from "./endpoints/endpoint-labelling.ts";
 import { hostInterfaceName } from "./endpoints/endpoint-names.ts";
 import { EndpointReconciler } from "./endpoints/endpoint-reconciler.ts";
 import { EndpointRegistry } from "./endpoints/endpoint-registry.ts";
-import { endpointState, isStarting } from "./endpoints/endpoint-state.ts";
+import { endpointState, livesByCalls } from "./endpoints/endpoint-state.ts";
 import { SiblingRecords } from "./endpoints/sibling-records.ts";
 import type { DockerEngine } from "./engine/docker-engine.ts";
 import { IpamDriver } from "./ipam-driver.ts";
@@ -111,7 +111,7 @@ function partsOf(options: DockerPluginOptions) {
       if (!agent.view.hasProfile(profileKey(profileNameOf(network)))) await records.ensureProfile(network, signal);
     },
     mayLive: async (endpointId) =>
-      isStarting(endpoints.get(endpointId)) || (await dataplane.linkExists(hostInterfaceName(endpointId))),
+      livesByCalls(endpoints.get(endpointId)) ?? (await dataplane.linkExists(hostInterfaceName(endpointId))),
   });
   const siblings = new SiblingRecords({ host, store, withProfiles: createProfiles });
   const replication = new NetworkReplication({ engine, records, networks, cluster, log });
@@ -167,7 +167,8 @@ function partsOf(options: DockerPluginOptions) {
     },
     onStep: (step, startedMs) =>
       metrics.endpointStepSeconds.observe({ step }, (clock.monotonicMs() - startedMs) / 1_000),
-    monotonicMs: () => clock.monotonicMs(),
+    clock,
+    log,
   });
   const ipam = new IpamDriver({ registry, pools: (signal) => options.pools.pools(signal), clock });
   return { networks, replication, labelling, reconciler, driver, ipam };

@@ -2,6 +2,7 @@
 
 import { describe, expect, test } from "bun:test";
 import { existsSync, statSync } from "node:fs";
+import { OperationError } from "../../base/errors.ts";
 import { profileKey } from "../../model/keys.ts";
 import { decodeProfile } from "../../model/profile.ts";
 import { decodeWorkloadEndpoint } from "../../model/workload-endpoint.ts";
@@ -446,6 +447,39 @@ describe("a container's life", () => {
     await fixture.call("NetworkDriver.DeleteEndpoint", { NetworkID: NETWORK, EndpointID: ENDPOINT });
     await fixture.call("IpamDriver.ReleaseAddress", { PoolID: "CalicoPoolIPv4", Address: address.split("/")[0] });
     expect(await fixture.traces()).toEqual([]);
+  });
+
+  test("Leave does not wait for the kernel to remove the interface, DeleteEndpoint does", async () => {
+    await using fixture = await PluginFixture.open();
+    await start(fixture);
+    const ids = { NetworkID: NETWORK, EndpointID: ENDPOINT };
+    const kernel = Promise.withResolvers<void>();
+    fixture.beforeRemoval = () => kernel.promise;
+    expect(await fixture.call("NetworkDriver.Leave", ids)).toEqual({ status: 200, body: {} });
+    const deleted = fixture.call("NetworkDriver.DeleteEndpoint", ids);
+    // Another call is answered meanwhile, and the endpoint is still all there.
+    expect((await fixture.call("NetworkDriver.EndpointOperInfo", ids)).status).toBe(200);
+    expect(fixture.links.size).toBe(2);
+    expect(await fixture.store.get(RECORD)).toBeDefined();
+    kernel.resolve();
+    expect(await deleted).toEqual({ status: 200, body: {} });
+    expect((await fixture.traces()).filter((trace) => !trace.startsWith("192.168."))).toEqual([]);
+  });
+
+  test("an interface that could not be removed at Leave is removed at DeleteEndpoint, or Docker hears why not", async () => {
+    await using fixture = await PluginFixture.open();
+    await start(fixture);
+    const ids = { NetworkID: NETWORK, EndpointID: ENDPOINT };
+    fixture.beforeRemoval = () => Promise.reject(new OperationError("KERNEL_EBUSY", "the kernel is busy"));
+    expect((await fixture.call("NetworkDriver.Leave", ids)).status).toBe(200);
+    expect(await fixture.call("NetworkDriver.DeleteEndpoint", ids)).toEqual({
+      status: 500,
+      body: { Err: "the kernel is busy" },
+    });
+    expect(await fixture.store.get(RECORD)).toBeDefined();
+    fixture.beforeRemoval = () => Promise.resolve();
+    expect((await fixture.call("NetworkDriver.DeleteEndpoint", ids)).status).toBe(200);
+    expect(fixture.links.size).toBe(0);
   });
 
   test("D29: a veth left by a crash does not stop a Join", async () => {

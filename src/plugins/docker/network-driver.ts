@@ -7,7 +7,9 @@
  * - Nothing is asked of Docker on the way to an answer, except the name of a network that is not known yet (bounded).
  */
 import { hostCidr, type IpAddress, ipFamily, networkAddress, tryParseCidr } from "../../base/addresses.ts";
-import { OperationError } from "../../base/errors.ts";
+import type { Clock } from "../../base/clock.ts";
+import { describeError, OperationError } from "../../base/errors.ts";
+import type { Log } from "../../base/log.ts";
 import type { InterfaceName } from "../../base/names.ts";
 import type { DriverSettings } from "./driver-settings.ts";
 import { endpointsBySandbox } from "./endpoints/container-siblings.ts";
@@ -39,6 +41,7 @@ import {
 import type { StateFiles } from "./state-files.ts";
 
 const STATIC_ROUTE_ON_LINK = 1;
+const neverAborted = new AbortController().signal;
 
 /** What the driver needs of the host's kernel side; the node's data plane provides it. */
 export interface HostLinks {
@@ -63,7 +66,8 @@ export interface NetworkDriverOptions {
   /** A new endpoint whose labels may have to be taken from its container. */
   readonly onEndpointCreated: (endpointId: string, networkId: string) => void;
   readonly onStep: (step: string, startedMs: number) => void;
-  readonly monotonicMs: () => number;
+  readonly clock: Clock;
+  readonly log: Log;
 }
 
 export class NetworkDriver {
@@ -128,7 +132,7 @@ export class NetworkDriver {
     const addresses = addressesOf(Interface);
     const mac = parseMac(Interface.MacAddress);
     return await locks.run(EndpointID, signal, async () => {
-      const startedMs = this.#options.monotonicMs();
+      const startedMs = this.#options.clock.monotonicMs();
       const network = await networks.resolve(NetworkID, signal);
       const isFirst = endpoints.get(EndpointID) === undefined;
       // Before it has an address: whoever asks for the same one must see that a container is on its way.
@@ -166,7 +170,7 @@ export class NetworkDriver {
   }
 
   async join(request: JoinRequest, signal: AbortSignal): Promise<object> {
-    const { registry, endpoints, links, gate, settings, networks, locks, onStep, monotonicMs } = this.#options;
+    const { registry, endpoints, links, gate, settings, networks, locks, onStep, clock } = this.#options;
     const { EndpointID, NetworkID, SandboxKey } = request;
     return await locks.run(EndpointID, signal, async () => {
       const record = this.#created.get(EndpointID) ?? (await registry.find(EndpointID, signal));
@@ -189,7 +193,7 @@ export class NetworkDriver {
       });
       const siblings = await this.#relateSiblings(SandboxKey, 2, signal);
       const mtu = networks.mtuOf(NetworkID) ?? settings.vethMtu;
-      const vethStartedMs = monotonicMs();
+      const vethStartedMs = clock.monotonicMs();
       await links.removeVeth(hostInterface); // left by a crash, if at all
       await links.createVeth({
         hostName: hostInterface,
@@ -198,7 +202,7 @@ export class NetworkDriver {
       });
       onStep("create-veth", vethStartedMs);
       try {
-        const gateStartedMs = monotonicMs();
+        const gateStartedMs = clock.monotonicMs();
         for (const { key, revision } of siblings ?? [record]) await gate(key, revision, signal);
         onStep("policy-gate", gateStartedMs);
         return await this.#joinAnswer(EndpointID, record.addresses, nextHop);
@@ -210,16 +214,31 @@ export class NetworkDriver {
   }
 
   async leave({ EndpointID }: EndpointRequest, signal: AbortSignal): Promise<object> {
-    const { locks, links, endpoints } = this.#options;
-    return await locks.run(EndpointID, signal, async () => {
-      await links.removeVeth(hostInterfaceName(EndpointID));
-      const state = endpoints.get(EndpointID);
-      if (state !== undefined) {
+    const { locks, endpoints } = this.#options;
+    try {
+      await locks.run(EndpointID, signal, async () => {
+        const state = endpoints.get(EndpointID);
+        if (state === undefined) return;
         endpoints.put(EndpointID, { ...state, sandboxKey: "", isGateway: false });
         await this.#relateSiblings(state.sandboxKey, 1, signal);
-      }
-      return {};
+      });
+    } finally {
+      this.#removeVethAfterAnswer(EndpointID);
+    }
+    return {};
+  }
+
+  /**
+   * The kernel takes some 20 ms, and for most of them it only waits (for RCU): Docker, which writes to its disk now, need not
+   * wait, too. DeleteEndpoint does: the lock is taken at once. What fails here fails there again, where Docker hears of it.
+   */
+  #removeVethAfterAnswer(endpointId: string): void {
+    const { locks, links, clock, log } = this.#options;
+    const removal = locks.run(endpointId, neverAborted, async () => {
+      await clock.sleep(0);
+      await links.removeVeth(hostInterfaceName(endpointId));
     });
+    removal.catch((error) => log.warn({ event: "docker_link_left", endpointId, error: describeError(error) }));
   }
 
   async deleteEndpoint({ EndpointID }: EndpointRequest, signal: AbortSignal): Promise<object> {

@@ -23,7 +23,7 @@ import { type DriverSettings, readDriverSettings } from "../driver-settings.ts";
 import { hostInterfaceName } from "../endpoints/endpoint-names.ts";
 import { EndpointReconciler } from "../endpoints/endpoint-reconciler.ts";
 import { EndpointRegistry } from "../endpoints/endpoint-registry.ts";
-import { endpointState, isStarting } from "../endpoints/endpoint-state.ts";
+import { endpointState, livesByCalls } from "../endpoints/endpoint-state.ts";
 import { SiblingRecords } from "../endpoints/sibling-records.ts";
 import { DockerEngine } from "../engine/docker-engine.ts";
 import { IpamDriver } from "../ipam-driver.ts";
@@ -58,6 +58,8 @@ export class PluginFixture implements AsyncDisposable {
   readonly reconciler: EndpointReconciler;
   readonly repairs: string[] = [];
   gateFails: string | undefined;
+  /** Awaited before an interface is removed. */
+  beforeRemoval: () => Promise<void> = () => Promise.resolve();
   readonly gateCalls: string[] = [];
   readonly #directory: string;
   readonly #settings: DriverSettings;
@@ -94,12 +96,13 @@ export class PluginFixture implements AsyncDisposable {
       createProfiles,
       ensureProfile: (network, signal) => records.ensureProfile(network, signal),
       mayLive: async (endpointId) =>
-        isStarting(this.endpoints.get(endpointId)) || this.links.has(hostInterfaceName(endpointId)),
+        livesByCalls(this.endpoints.get(endpointId)) ?? this.links.has(hostInterfaceName(endpointId)),
     });
     this.endpoints = StateFiles.open(join(directory, "endpoints"), endpointState, silentLog);
     const siblings = new SiblingRecords({ host: HOST, store, withProfiles: createProfiles });
     const networks = new NetworkDirectory({ directory: join(directory, "networks"), engine, log: silentLog });
     const removeVeth = async (hostName: string) => {
+      await this.beforeRemoval();
       this.links.delete(hostName);
       this.links.delete(hostName.replace(/^cali/, "temp"));
     };
@@ -149,7 +152,8 @@ export class PluginFixture implements AsyncDisposable {
       locks,
       onEndpointCreated: () => {},
       onStep: () => {},
-      monotonicMs: () => systemClock.monotonicMs(),
+      clock: systemClock,
+      log: silentLog,
     });
     const ipamDriver = new IpamDriver({ registry: this.registry, pools, clock: systemClock });
     this.#server = PluginServer.listen({
