@@ -235,6 +235,21 @@ test("links, addresses, routes and settings are what `ip` and `cat` say they are
   expect(network.links().map(({ name }) => name)).toEqual(["lo"]);
 });
 
+test("links are removed in the background, in their namespace, while others are made and removed", async () => {
+  using namespace = new TestNamespace("contract");
+  const network = namespace.namespace.run(() => LinuxHostNetwork.open(options));
+  const names = ["cali0", "cali1", "cali2"];
+  for (const name of names) network.createVeth(veth(name, name.replace("cali", "temp")));
+  const removals = names.map((name) => network.deleteLinkInBackground(name));
+  network.createVeth(veth("cali9", "temp9")); // the process goes on, and the answers do not get mixed up
+  expect(network.deleteLink("cali9")).toBe(true);
+  expect(await Promise.all(removals)).toEqual([true, true, true]);
+  expect(await network.deleteLinkInBackground("cali0")).toBe(false);
+  expect(network.links().map(({ name }) => name)).toEqual(["lo"]);
+  network[Symbol.dispose]();
+  await expect(network.deleteLinkInBackground("cali0")).rejects.toMatchObject({ code: "EBADF" });
+});
+
 test("work inside a namespace stays inside, also when it fails", () => {
   using namespace = new TestNamespace("contract");
   const outside = codeOf(() =>

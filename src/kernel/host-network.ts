@@ -22,6 +22,7 @@ import { isKernelError } from "./libc.ts";
 import {
   createVeth,
   deleteLink,
+  deleteLinkInBackground,
   type Link,
   type LinkChange,
   linkOfIndex,
@@ -48,6 +49,8 @@ export interface HostNetwork extends Disposable {
   setLink(name: string, change: LinkChange): void;
   /** False when there was none. */
   deleteLink(name: string): boolean;
+  /** The same without keeping the process waiting, which takes a while. */
+  deleteLinkInBackground(name: string): Promise<boolean>;
   /** The routes of this owner. */
   routes(): readonly Route[];
   putRoute(route: Route): void;
@@ -86,6 +89,7 @@ export class LinuxHostNetwork implements HostNetwork {
   readonly #options: HostNetworkOptions;
   readonly #resources = new DisposableStack();
   readonly #route: NetlinkSocket;
+  readonly #slowRoute: NetlinkSocket;
   readonly #netfilter: NetlinkSocket;
   readonly #table: NftTable;
   readonly #feed: ChangeFeed;
@@ -98,6 +102,7 @@ export class LinuxHostNetwork implements HostNetwork {
     this.#options = options;
     try {
       this.#route = this.#resources.use(NetlinkSocket.open(netlinkRoute));
+      this.#slowRoute = this.#resources.use(NetlinkSocket.open(netlinkRoute));
       this.shaping = trafficShaping(this.#route);
       this.#netfilter = this.#resources.use(NetlinkSocket.open(netlinkNetfilter));
       const library = this.#resources.use(new Libnftables());
@@ -133,6 +138,10 @@ export class LinuxHostNetwork implements HostNetwork {
 
   deleteLink(name: string): boolean {
     return deleteLink(this.#route, name);
+  }
+
+  deleteLinkInBackground(name: string): Promise<boolean> {
+    return deleteLinkInBackground(this.#slowRoute, name);
   }
 
   routes(): readonly Route[] {

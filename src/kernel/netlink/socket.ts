@@ -3,6 +3,8 @@
  * The kernel answers rtnetlink and nfnetlink requests before send() returns, so the blocking receive after it does not
  * block in practice; a receive timeout bounds it all the same.
  */
+import { write } from "node:fs";
+import { promisify } from "node:util";
 import {
   bindSocket,
   closeDescriptor,
@@ -36,6 +38,9 @@ const messageError = 2;
 const messageDone = 3;
 const messageOverrun = 4;
 
+/** Of a thread of the runtime's pool: the kernel carries the request out in this call, on whatever thread. */
+const writeOnThread = promisify(write);
+
 export const netlinkRoute = 0;
 export const netlinkNetfilter = 12;
 
@@ -44,6 +49,8 @@ export class NetlinkSocket implements Disposable {
   readonly #socket: number;
   readonly #buffer = new Uint8Array(receiveBufferBytes);
   #sequence = 1;
+  #closed = false;
+  #background: Promise<unknown> = Promise.resolve();
 
   private constructor(socket: number) {
     this.#socket = socket;
@@ -88,6 +95,33 @@ export class NetlinkSocket implements Disposable {
       throwIfError(doing, message);
       return;
     }
+  }
+
+  /**
+   * As request(), but only the promise waits, not the process: for what the kernel takes long for. One after the other, on a
+   * socket that is used for nothing else.
+   */
+  requestInBackground(
+    doing: string,
+    type: number,
+    flags: number,
+    content: (writer: MessageWriter) => void,
+  ): Promise<void> {
+    const request = this.#background.then(async () => {
+      const sequence = this.#sequence++;
+      const writer = new MessageWriter().begin(type, flag.request | flag.ack | flags, sequence);
+      content(writer);
+      if (this.#closed) throw kernelError(doing, "EBADF");
+      await writeOnThread(this.#socket, writer.end().finished());
+      if (this.#closed) throw kernelError(doing, "EBADF");
+      for (const message of this.#answers(doing, sequence)) {
+        if (message.type !== messageError) continue;
+        throwIfError(doing, message);
+        return;
+      }
+    });
+    this.#background = request.catch(() => {}); // the caller gets the error; the next request only waits
+    return request;
   }
 
   /** Sends one message that asks for one answer. @throws OperationError with the errno's name as code. */
@@ -183,6 +217,7 @@ export class NetlinkSocket implements Disposable {
   }
 
   [Symbol.dispose](): void {
+    this.#closed = true;
     closeDescriptor(this.#socket);
   }
 

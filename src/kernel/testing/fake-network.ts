@@ -122,6 +122,10 @@ export class FakeNetwork implements HostNetwork {
     return this.#attempt("deleteLink", () => this.#deleteLink(name));
   }
 
+  async deleteLinkInBackground(name: string): Promise<boolean> {
+    return this.deleteLink(name);
+  }
+
   #deleteLink(name: string): boolean {
     const link = this.#links.get(name);
     if (link === undefined) return false;

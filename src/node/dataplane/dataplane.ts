@@ -281,7 +281,8 @@ export class Dataplane implements EnforcementSink, PortSetSink, HostSink, AsyncD
 
   /** No complaint when there is none. */
   async removeVeth(hostName: string): Promise<void> {
-    this.#interfaces.removeVeth(hostName);
+    this.#digest();
+    await this.#interfaces.removeVeth(hostName);
   }
 
   async linkExists(name: string): Promise<boolean> {

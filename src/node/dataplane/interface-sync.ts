@@ -169,11 +169,13 @@ export class InterfaceSync {
   }
 
   /** No complaint when there is none. */
-  removeVeth(hostName: string): void {
+  async removeVeth(hostName: string): Promise<void> {
     const name = parseInterfaceName(hostName, "hostName");
     if (!this.endpoints.isEndpointName(name))
       throw new OperationError("NOT_AN_ENDPOINT", `interface ${name} is none of an endpoint`);
-    this.#network.deleteLink(name);
+    // What seems not to be there is most likely not: nothing to wait for.
+    if (this.endpoints.link(name) === undefined) this.#network.deleteLink(name);
+    else await this.#network.deleteLinkInBackground(name);
   }
 
   /** A container's packets leave the host as they are, so its interface has what the uplink has. */
