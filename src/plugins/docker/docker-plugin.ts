@@ -23,7 +23,7 @@ import { EndpointLabelling } from "./endpoints/endpoint-labelling.ts";
 import { hostInterfaceName } from "./endpoints/endpoint-names.ts";
 import { EndpointReconciler } from "./endpoints/endpoint-reconciler.ts";
 import { EndpointRegistry } from "./endpoints/endpoint-registry.ts";
-import { endpointState, livesByCalls } from "./endpoints/endpoint-state.ts";
+import { endpointState, isStarting } from "./endpoints/endpoint-state.ts";
 import { SiblingRecords } from "./endpoints/sibling-records.ts";
 import type { DockerEngine } from "./engine/docker-engine.ts";
 import { IpamDriver } from "./ipam-driver.ts";
@@ -110,8 +110,12 @@ function partsOf(options: DockerPluginOptions) {
     ensureProfile: async (network, signal) => {
       if (!agent.view.hasProfile(profileKey(profileNameOf(network)))) await records.ensureProfile(network, signal);
     },
-    mayLive: async (endpointId) =>
-      livesByCalls(endpoints.get(endpointId)) ?? (await dataplane.linkExists(hostInterfaceName(endpointId))),
+    mayLive: (endpointId, signal) =>
+      locks.run(
+        endpointId,
+        signal,
+        async () => isStarting(endpoints.get(endpointId)) || dataplane.linkExists(hostInterfaceName(endpointId)),
+      ),
   });
   const siblings = new SiblingRecords({ host, store, withProfiles: createProfiles });
   const replication = new NetworkReplication({ engine, records, networks, cluster, log });

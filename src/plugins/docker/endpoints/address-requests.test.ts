@@ -115,3 +115,24 @@ test("--ip of a container that is about to join is not taken from it", async () 
   expect(await fixture.ipam.lookup(parseIpAddress("192.168.0.9"))).toMatchObject({ handle: ENDPOINT });
   expect(fixture.endpoints.get(OTHER_ENDPOINT)).toBeUndefined();
 });
+
+test("who asks for the --ip of a container that joins or leaves waits for the end of that", async () => {
+  await using fixture = await open();
+  const ids = { NetworkID: NETWORK, EndpointID: ENDPOINT };
+  await request(fixture, "192.168.0.9");
+  await create(fixture, "192.168.0.9");
+  const making = Promise.withResolvers<void>();
+  fixture.beforeRemoval = () => making.promise; // what a crash may have left goes before the interface is made
+  const joined = fixture.call("NetworkDriver.Join", { ...ids, SandboxKey: "/netns/1" });
+  const early = request(fixture, "192.168.0.9");
+  making.resolve();
+  expect((await joined).status).toBe(200);
+  expect((await early).body.Err).toBe("The address 192.168.0.9 is already in use");
+  const removing = Promise.withResolvers<void>();
+  fixture.beforeRemoval = () => removing.promise;
+  await fixture.call("NetworkDriver.Leave", ids);
+  const late = request(fixture, "192.168.0.9");
+  removing.resolve();
+  expect((await late).status).toBe(200);
+  expect(await fixture.store.get(endpointKey(HOST, ENDPOINT))).toBeUndefined();
+});

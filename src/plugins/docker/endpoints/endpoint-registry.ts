@@ -72,8 +72,8 @@ export interface EndpointRegistryOptions {
   readonly createProfiles: boolean;
   /** Makes the network's default profile if there is none. */
   readonly ensureProfile: (network: string, signal: AbortSignal) => Promise<void>;
-  /** Whether the endpoint's container may be alive: its interface exists, or is about to. */
-  readonly mayLive: (endpointId: string) => Promise<boolean>;
+  /** Whether the endpoint's container may be alive: its interface exists, or is about to. Waits for calls under way. */
+  readonly mayLive: (endpointId: string, signal: AbortSignal) => Promise<boolean>;
 }
 
 export class EndpointRegistry {
@@ -123,7 +123,7 @@ export class EndpointRegistry {
     if (held?.handle === undefined || held.attributes.node !== host) return;
     if (!held.handle.startsWith(this.#networkPrefix)) {
       // Docker tells only the IPAM driver of a container that died with the daemon (reference/docker.md 2.6).
-      if (held.attributes.orchestrator !== DOCKER_ORCHESTRATOR || (await mayLive(held.handle))) return;
+      if (held.attributes.orchestrator !== DOCKER_ORCHESTRATOR || (await mayLive(held.handle, signal))) return;
       await this.#free(held.handle, signal);
       return;
     }
@@ -271,7 +271,7 @@ export class EndpointRegistry {
     const { handle } = held;
     if (handle === undefined || held.attributes.node !== host || held.attributes.orchestrator !== DOCKER_ORCHESTRATOR)
       return false;
-    if (handle.startsWith(this.#networkPrefix) || (await this.#options.mayLive(handle))) return false;
+    if (handle.startsWith(this.#networkPrefix) || (await this.#options.mayLive(handle, signal))) return false;
     await this.#free(handle, signal);
     return true;
   }

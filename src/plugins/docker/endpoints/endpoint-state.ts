@@ -16,10 +16,9 @@ export const endpointState = z.object({
 });
 export type EndpointState = z.output<typeof endpointState>;
 
-/** Whether its container may be alive, by what Docker has called; undefined: whether its interface exists decides. */
-export function livesByCalls(state: EndpointState | undefined): boolean | undefined {
-  if (state?.nextHop === 0) return true; // created, and about to join
-  return state?.sandboxKey === "" ? false : undefined; // it has left
+/** Created, and about to join: its address is its own though it has no interface yet. */
+export function isStarting(state: EndpointState | undefined): boolean {
+  return state?.nextHop === 0;
 }
 
 /**

@@ -23,7 +23,7 @@ import { type DriverSettings, readDriverSettings } from "../driver-settings.ts";
 import { hostInterfaceName } from "../endpoints/endpoint-names.ts";
 import { EndpointReconciler } from "../endpoints/endpoint-reconciler.ts";
 import { EndpointRegistry } from "../endpoints/endpoint-registry.ts";
-import { endpointState, livesByCalls } from "../endpoints/endpoint-state.ts";
+import { endpointState, isStarting } from "../endpoints/endpoint-state.ts";
 import { SiblingRecords } from "../endpoints/sibling-records.ts";
 import { DockerEngine } from "../engine/docker-engine.ts";
 import { IpamDriver } from "../ipam-driver.ts";
@@ -95,8 +95,12 @@ export class PluginFixture implements AsyncDisposable {
       log: silentLog,
       createProfiles,
       ensureProfile: (network, signal) => records.ensureProfile(network, signal),
-      mayLive: async (endpointId) =>
-        livesByCalls(this.endpoints.get(endpointId)) ?? this.links.has(hostInterfaceName(endpointId)),
+      mayLive: (endpointId, signal) =>
+        locks.run(
+          endpointId,
+          signal,
+          async () => isStarting(this.endpoints.get(endpointId)) || this.links.has(hostInterfaceName(endpointId)),
+        ),
     });
     this.endpoints = StateFiles.open(join(directory, "endpoints"), endpointState, silentLog);
     const siblings = new SiblingRecords({ host: HOST, store, withProfiles: createProfiles });
