@@ -11,6 +11,7 @@
 
 import { type Cidr, cidrCovers, type IpAddress, ipFamily } from "../base/addresses.ts";
 import type { Clock } from "../base/clock.ts";
+import { OperationError } from "../base/errors.ts";
 import type { Pool } from "../model/ip-pool.ts";
 import { allocationsOf, type Block, decodeIpamConfig, type IpamConfig, ownerHost } from "../model/ipam-documents.ts";
 import {
@@ -142,14 +143,22 @@ export class Ipam {
   async assignThese({ host, addresses, handle, attributes = {}, ...options }: AssignTheseRequest): Promise<void> {
     const { keys, prefixes } = hostViewKeys(host);
     const wish = { use: "Workload", handle, attributes };
-    await this.#submit(
-      options,
-      [...keys, handleKey(handle)],
-      prefixes,
-      async (draft) => planThese(draft, await this.#view(draft, host), addresses, wish, this.#clock.nowMs()),
-      { mayRestOnKnown: true },
-    );
-    for (const address of addresses) this.#setAside.delete(address);
+    let refused = false;
+    try {
+      await this.#submit(
+        options,
+        [...keys, handleKey(handle)],
+        prefixes,
+        async (draft) => planThese(draft, await this.#view(draft, host), addresses, wish, this.#clock.nowMs()),
+        { mayRestOnKnown: true },
+      );
+    } catch (error) {
+      refused = error instanceof OperationError && error.code.startsWith("IPAM_");
+      throw error;
+    } finally {
+      // Also when the answer was lost: whose an address is then, only the store can tell.
+      if (!refused) for (const address of addresses) this.#setAside.delete(address);
+    }
   }
 
   /** As many of the addresses as there are; in one transaction unless they come from very many blocks. */

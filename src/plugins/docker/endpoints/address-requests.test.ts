@@ -3,6 +3,7 @@
 import { expect, test } from "bun:test";
 import { type IpAddress, parseIpAddress } from "../../../base/addresses.ts";
 import { systemClock } from "../../../base/clock.ts";
+import { OperationError } from "../../../base/errors.ts";
 import { Ipam } from "../../../ipam/ipam.ts";
 import type { Store } from "../../../store/store.ts";
 import { type CallResult, HOST, PluginFixture } from "../testing/plugin-fixture.ts";
@@ -135,4 +136,22 @@ test("who asks for the --ip of a container that joins or leaves waits for the en
   removing.resolve();
   expect((await late).status).toBe(200);
   expect(await fixture.store.get(endpointKey(HOST, ENDPOINT))).toBeUndefined();
+});
+
+test("an assignment whose answer was lost is undone when Docker gives the address back", async () => {
+  await using fixture = await open();
+  const address = await requested(fixture);
+  const { store } = fixture;
+  const { transact } = store;
+  store.transact = async (...given) => {
+    const outcome = await transact.apply(store, given);
+    const key = endpointKey(HOST, ENDPOINT);
+    if (!given[0].success.some((operation) => "put" in operation && operation.put === key)) return outcome;
+    throw new OperationError("STORE_UNAVAILABLE", "the connection was lost");
+  };
+  expect((await create(fixture, address)).status).toBe(500);
+  store.transact = transact;
+  expect(await fixture.ipam.lookup(address)).toMatchObject({ handle: ENDPOINT });
+  await release(fixture, address);
+  expect(await fixture.traces()).toEqual([]);
 });
