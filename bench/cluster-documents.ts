@@ -28,6 +28,8 @@ export const network = "my-calico-net";
 const endpointsOfApp = 25;
 const putsPerTransaction = 100;
 const blockSize = 64;
+/** As real blocks have them: nanoseconds, which a number would not hold. */
+const firstSequence = 1_790_000_000_000_000_000n;
 const stamp = { uid: "bench", nowMs: 0 };
 
 export class ClusterDocuments {
@@ -163,8 +165,8 @@ function* blockOf(documents: ClusterDocuments, host: string, endpoints: readonly
     allocations: ordinals.map((at) => (at < endpoints.length ? at : undefined)),
     unallocated: ordinals.slice(endpoints.length),
     attributes: endpoints.map((at) => ({ handle: handleOf(at), secondary: { node: host }, rest: {} })),
-    sequenceNumber: BigInt(endpoints.length),
-    sequenceByOrdinal: new Map(endpoints.map((_, at) => [at, BigInt(at)])),
+    sequenceNumber: firstSequence + BigInt(endpoints.length),
+    sequenceByOrdinal: new Map(endpoints.map((_, at) => [at, firstSequence + BigInt(at)])),
     rest: {},
   });
   yield [blockKey(cidr), block];

@@ -5,6 +5,9 @@
 
 import { BadInput } from "./errors.ts";
 
+const octet = String.raw`(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)`;
+const canonicalHostCidr4 = new RegExp(String.raw`^(?:${octet}\.){3}${octet}/32$`);
+
 const [dot, digit0, digit9] = [46, 48, 57];
 
 declare const family4: unique symbol;
@@ -30,6 +33,8 @@ export function parseIpAddress(text: string, path = ""): IpAddress {
 
 /** A bare address counts as a /32 or /128; host bits are cleared. */
 export function tryParseCidr(text: string): Cidr | undefined {
+  // As every writer writes it: every address of the cluster comes through here when an agent starts.
+  if (canonicalHostCidr4.test(text)) return text as Cidr;
   const slash = text.indexOf("/");
   const bytes = bytesOf(slash < 0 ? text : text.slice(0, slash));
   if (bytes === undefined) return undefined;
@@ -38,9 +43,13 @@ export function tryParseCidr(text: string): Cidr | undefined {
   if (!/^(0|[1-9]\d{0,2})$/.test(lengthText)) return undefined;
   const length = Number(lengthText);
   if (length > bits) return undefined;
-  // A dotted quad that is accepted is written canonically, and such a CIDR has no host bits.
-  if (length === 32 && bits === 32 && slash >= 0) return text as Cidr;
   return cidrOf(bytes, length);
+}
+
+/** Of one address: a bare one, or one with /32 or /128. */
+export function tryParseHostCidr(text: string): Cidr | undefined {
+  const cidr = tryParseCidr(text);
+  return cidr === undefined || prefixLength(cidr) === (ipFamily(cidr) === 4 ? 32 : 128) ? cidr : undefined;
 }
 
 /** @throws BadInput when the text is neither a CIDR nor an address. */
@@ -137,7 +146,6 @@ function bytesOf(text: string): Uint8Array | undefined {
   return text.includes(":") ? bytesOf6(text) : bytesOf4(text);
 }
 
-/** Digit by digit: every address of the cluster comes through here when an agent starts. */
 function bytesOf4(text: string): Uint8Array | undefined {
   const bytes = new Uint8Array(4);
   let part = 0;

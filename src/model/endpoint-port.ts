@@ -20,9 +20,12 @@ export interface NamedEndpointPort {
   readonly port: number;
 }
 
+const none: readonly NamedEndpointPort[] = [];
+
 /** Those that have a name; one without is there for its host port only. @throws BadInput for what no rule can mean. */
 export function namedPorts(ports: readonly EndpointPort[] | undefined, path: string): readonly NamedEndpointPort[] {
-  return (ports ?? []).flatMap((entry, at) => {
+  if (ports === undefined) return none;
+  return ports.flatMap((entry, at) => {
     const port = checkEndpointPort(entry, `${path}[${at}]`);
     return port.name === "" ? [] : [port];
   });

@@ -142,7 +142,7 @@ export function allocationsOf(block: Block): readonly Allocation[] {
 }
 
 /** The host that owns the block. */
-export function ownerHost(block: Block): string | undefined {
+export function ownerHost(block: Pick<Block, "affinity">): string | undefined {
   return block.affinity?.startsWith("host:") ? block.affinity.slice("host:".length) : undefined;
 }
 

@@ -38,12 +38,15 @@ export function resourceKey({ kind, name, namespace }: ResourceKey): string {
 
 export function parseResourceKey(key: string): ResourceKey | undefined {
   if (!key.startsWith(resourcesPrefix)) return undefined;
-  const [plural, first, second, ...rest] = key.slice(resourcesPrefix.length).split("/");
-  const kind = kindOfPlural(plural ?? "");
-  if (kind === undefined || first === undefined || first === "" || rest.length > 0) return undefined;
-  if (!isNamespaced(kind)) return second === undefined ? { kind, name: unescapeComponent(first) } : undefined;
-  if (second === undefined || second === "") return undefined;
-  return { kind, namespace: unescapeComponent(first), name: unescapeComponent(second) };
+  const kindEnd = key.indexOf("/", resourcesPrefix.length);
+  const kind = kindOfPlural(key.slice(resourcesPrefix.length, kindEnd < 0 ? key.length : kindEnd));
+  if (kind === undefined || kindEnd < 0) return undefined;
+  const slash = key.indexOf("/", kindEnd + 1);
+  const last = key.slice(Math.max(slash, kindEnd) + 1);
+  if (last === "" || last.includes("/")) return undefined;
+  if (!isNamespaced(kind)) return slash < 0 ? { kind, name: unescapeComponent(last) } : undefined;
+  if (slash < 0 || slash === kindEnd + 1) return undefined;
+  return { kind, namespace: unescapeComponent(key.slice(kindEnd + 1, slash)), name: unescapeComponent(last) };
 }
 
 export function workloadEndpointKey(namespace: string, name: string): string {
@@ -77,6 +80,7 @@ export function blocksOfFamilyPrefix(family: 4 | 6): string {
 }
 
 export function parseBlockKey(key: string): Cidr | undefined {
+  if (!key.startsWith(blocksPrefix)) return undefined; // nearly all keys of a cluster
   const match = /^\/calico\/ipam\/v2\/assignment\/ipv[46]\/block\/([^/]+)$/.exec(key);
   return cidrOfComponent(match?.[1]);
 }
@@ -115,7 +119,7 @@ export function escapeComponent(text: string): string {
 }
 
 export function unescapeComponent(text: string): string {
-  return text.replaceAll("%2f", "/").replaceAll("%25", "%");
+  return text.includes("%") ? text.replaceAll("%2f", "/").replaceAll("%25", "%") : text;
 }
 
 function component(text: string, path: string): string {

@@ -9,6 +9,8 @@ export const SIBLING_ADDRESSES_ANNOTATION = "margay.io/sibling-addresses";
 /** Those of them that are on the interface of its default route. */
 export const GATEWAY_ADDRESSES_ANNOTATION = "margay.io/gateway-addresses";
 
+const none: readonly IpAddress[] = [];
+
 type Annotations = Readonly<Record<string, string>> | undefined;
 
 /** What is no address there counts for nothing: the packet is then refused, as without the annotation. */
@@ -20,6 +22,7 @@ export function gatewayAddressesOf(annotations: Annotations): readonly IpAddress
   return addressesIn(annotations?.[GATEWAY_ADDRESSES_ANNOTATION]);
 }
 
-function addressesIn(text = ""): readonly IpAddress[] {
+function addressesIn(text: string | undefined): readonly IpAddress[] {
+  if (text === undefined) return none;
   return text.split(",").flatMap((part) => tryParseIpAddress(part) ?? []);
 }

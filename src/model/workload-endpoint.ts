@@ -8,8 +8,8 @@ import {
   type Cidr,
   hostCidr,
   type IpAddress,
-  prefixLength,
   tryParseCidr,
+  tryParseHostCidr,
   tryParseIpAddress,
 } from "../base/addresses.ts";
 import { BadInput } from "../base/errors.ts";
@@ -24,13 +24,14 @@ export const namespaceLabel = "projectcalico.org/namespace";
 export const orchestratorLabel = "projectcalico.org/orchestrator";
 export const serviceAccountLabel = "projectcalico.org/serviceaccount";
 
+/** In the order in which Calico writes them, which is then that of what is written here (endpoints-elsewhere.ts). */
 export const WorkloadEndpointSpec = z.looseObject({
   orchestrator: z.string().min(1),
-  node: z.string().min(1),
-  endpoint: z.string().min(1),
   workload: absentOr(z.string()),
+  node: z.string().min(1),
   containerID: absentOr(z.string()),
   pod: absentOr(z.string()),
+  endpoint: z.string().min(1),
   serviceAccountName: absentOr(z.string()),
   ipNetworks: absentOr(z.array(z.string())),
   ipNATs: absentOr(z.array(z.looseObject({ internalIP: z.string(), externalIP: z.string() }))),
@@ -156,12 +157,12 @@ const nameFields = {
 /** Its addresses as /32 and /128. @throws BadInput for a network of several addresses. */
 export function networksOf(endpoint: WorkloadEndpoint, path = ""): readonly Cidr[] {
   return (endpoint.spec.ipNetworks ?? []).map((text, at) => {
-    const cidr = tryParseCidr(text);
+    const cidr = tryParseHostCidr(text);
+    if (cidr !== undefined) return cidr;
     const where = `${path === "" ? "" : `${path}.`}spec.ipNetworks[${at}]`;
-    if (cidr === undefined) throw new BadInput(where, `"${text}" is not an address`, "an address with /32 or /128");
-    if (prefixLength(cidr) !== (cidr.includes(":") ? 128 : 32)) {
-      throw new BadInput(where, "IP network contains multiple addresses", "/32 or /128");
+    if (tryParseCidr(text) === undefined) {
+      throw new BadInput(where, `"${text}" is not an address`, "an address with /32 or /128");
     }
-    return cidr;
+    throw new BadInput(where, "IP network contains multiple addresses", "/32 or /128");
   });
 }

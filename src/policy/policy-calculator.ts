@@ -11,6 +11,7 @@
 
 import type { Cidr } from "../base/addresses.ts";
 import { BadInput, describeError, invariant } from "../base/errors.ts";
+import { decodeBlockHolders } from "../model/block-holders.ts";
 import { decodeClusterInformation } from "../model/cluster-information.ts";
 import { defaultAllowProfile, defaultAllowProfileName } from "../model/default-profile.ts";
 import {
@@ -19,13 +20,13 @@ import {
   readFelixConfiguration,
 } from "../model/felix-configuration.ts";
 import { decodeIpPool, type Pool } from "../model/ip-pool.ts";
-import { decodeBlock } from "../model/ipam-documents.ts";
 import { parseBlockKey, parseResourceKey, type ResourceKey } from "../model/keys.ts";
 import { decodeNode, type Node } from "../model/node.ts";
 import { decodeProfile, type Profile } from "../model/profile.ts";
 import { decodeTier } from "../model/tier.ts";
 import { ActiveRules } from "./active-rules.ts";
 import { hostEndpointEnforcement, profileId, type TierInfo, workloadEnforcement } from "./endpoint-enforcement.ts";
+import { EndpointsElsewhere } from "./endpoints-elsewhere.ts";
 import type { EnforcementSink, RuleListId } from "./enforcement.ts";
 import { type EffectiveSettings, effectiveSettings } from "./host-settings.ts";
 import { LabelIndex, type LabelIndexCounts } from "./label-index.ts";
@@ -64,6 +65,7 @@ export class PolicyCalculator {
   /** Local endpoints against the selectors of policies. */
   readonly #subjects: LabelIndex<string>;
 
+  readonly #elsewhere: EndpointsElsewhere;
   readonly #local = new Map<string, LocalEndpoint>();
   readonly #localOfProfile = new Map<string, Set<string>>();
   readonly #policies = new Map<string, Policy>();
@@ -97,6 +99,7 @@ export class PolicyCalculator {
     this.#sink = sink;
     this.#told = new Told(sink, this.#rules);
     this.#localSettings = localSettings;
+    this.#elsewhere = new EndpointsElsewhere(host);
     this.#routes = new Routes(host);
     this.#settings = effectiveSettings(host, this.#configurations, {}, localSettings);
     this.#subjects = new LabelIndex((policy, endpoint, matched) => this.#onSelected(policy, endpoint, matched));
@@ -109,7 +112,7 @@ export class PolicyCalculator {
     if (block !== undefined) {
       this.#routes.setBlock(
         block,
-        this.#read(key, value, (text) => decodeBlock(text, key)),
+        this.#read(key, value, (text) => decodeBlockHolders(text, key)),
       );
       return;
     }
@@ -174,7 +177,7 @@ export class PolicyCalculator {
       case "WorkloadEndpoint":
         this.#setEndpoint(
           key,
-          read((text) => readEndpoint(key, text)),
+          read((text) => this.#elsewhere.read(text) ?? readEndpoint(key, text)),
         );
         break;
       case "HostEndpoint":
@@ -268,7 +271,7 @@ export class PolicyCalculator {
 
   #setLabelled(key: string, labelled: Labelled | undefined): void {
     if (labelled === undefined) this.#rules.index.removeItem(key);
-    else this.#rules.index.setItem(key, labelled.source, { addresses: labelled.addresses, ports: labelled.ports });
+    else this.#rules.index.setItem(key, labelled.source, labelled);
   }
 
   #setNetworkSet(
@@ -319,10 +322,10 @@ export class PolicyCalculator {
     else this.#pools.set(key, { cidr: pool.cidr, natOutgoing: pool.natOutgoing });
   }
 
-  #setEndpoint(key: string, endpoint: LocalSubject | undefined): void {
+  #setEndpoint(key: string, endpoint: LocalSubject | Labelled | undefined): void {
     this.#setLabelled(key, endpoint);
     const before = this.#local.get(key);
-    const local = endpoint?.host === this.#host && this.#canEnforceOn(endpoint) ? endpoint : undefined;
+    const local = endpoint !== undefined && "host" in endpoint && this.#isOurs(endpoint) ? endpoint : undefined;
     if (before === undefined && local === undefined) return;
     this.#dirty.add(key);
     for (const profile of before?.endpoint.source.profiles ?? []) {
@@ -343,8 +346,8 @@ export class PolicyCalculator {
   }
 
   /** A receiver that knows no host endpoints leaves the host's interfaces as they are. */
-  #canEnforceOn({ kind }: LocalSubject): boolean {
-    return kind === "workload" || this.#sink.hostEndpoint !== undefined;
+  #isOurs({ host, kind }: LocalSubject): boolean {
+    return host === this.#host && (kind === "workload" || this.#sink.hostEndpoint !== undefined);
   }
 
   #onSelected(policy: string, endpoint: string, selected: boolean): void {

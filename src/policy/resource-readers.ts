@@ -25,13 +25,8 @@ import type { Selector } from "../model/selector/selector.ts";
 import { gatewayAddressesOf, siblingAddressesOf } from "../model/sibling-addresses.ts";
 import { tierOf } from "../model/tiered-policies.ts";
 import { isUsualEndpoint } from "../model/usual-endpoint.ts";
-import {
-  forcedLabels,
-  namespaceLabel,
-  networksOf,
-  serviceAccountLabel,
-  WorkloadEndpoint,
-} from "../model/workload-endpoint.ts";
+import { namespaceLabel, networksOf, WorkloadEndpoint } from "../model/workload-endpoint.ts";
+import { endpointLabels, unforgeable } from "./endpoint-labels.ts";
 import type { EndpointLimits, RuleListId } from "./enforcement.ts";
 import type { LabelSource } from "./label-index.ts";
 import type { Members } from "./members.ts";
@@ -82,8 +77,6 @@ export function readEndpoint(key: string, text: string): Endpoint {
   if (spec.interfaceName === undefined) throw new BadInput(`${key}: spec.interfaceName`, "is missing", "a name");
   const addresses = networksOf(document, key);
   if (addresses.length === 0) throw new BadInput(`${key}: spec.ipNetworks`, "is empty", "at least one address");
-  const labels = forcedLabels(metadata.labels, metadata.namespace ?? "default", spec.orchestrator);
-  const account = spec.serviceAccountName;
   const allowedSources = (spec.allowSpoofedSourcePrefixes ?? []).map((net) =>
     parseCidr(net, `${key}: spec.allowSpoofedSourcePrefixes`),
   );
@@ -103,7 +96,11 @@ export function readEndpoint(key: string, text: string): Endpoint {
     addresses,
     ports: namedPorts(spec.ports, `${key}: spec.ports`),
     source: {
-      labels: unforgeable(account ? { ...labels, [serviceAccountLabel]: account } : labels),
+      labels: endpointLabels(metadata.labels, {
+        namespace: metadata.namespace,
+        orchestrator: spec.orchestrator,
+        account: spec.serviceAccountName,
+      }),
       profiles: spec.profiles ?? [],
     },
   };
@@ -256,14 +253,4 @@ function readableSelector(text: string, namespace: string | undefined): Selector
     if (error instanceof BadInput) return policySelector({}, namespace);
     throw error;
   }
-}
-
-/** Labels with these prefixes come from profiles of namespaces and service accounts only. */
-function unforgeable(labels: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
-  if (!Object.keys(labels).some(isForced)) return labels;
-  return Object.fromEntries(Object.entries(labels).filter(([label]) => !isForced(label)));
-}
-
-function isForced(label: string): boolean {
-  return label.startsWith("pcns.") || label.startsWith("pcsa.");
 }

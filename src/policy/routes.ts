@@ -4,8 +4,9 @@
  * named, so that what is not in use of them is dropped instead of sent out.
  */
 
-import { type Cidr, hostCidr, type IpAddress, prefixLength } from "../base/addresses.ts";
-import { allocationsOf, type Block, ownerHost } from "../model/ipam-documents.ts";
+import { addressAt, type Cidr, hostCidr, type IpAddress, prefixLength } from "../base/addresses.ts";
+import type { BlockHolders } from "../model/block-holders.ts";
+import { ownerHost } from "../model/ipam-documents.ts";
 import { hostAddress, type Node } from "../model/node.ts";
 
 /** Calico's blocks are never larger; a wider "block" in the store would draw other traffic to a host. */
@@ -32,7 +33,7 @@ export class Routes {
     this.#host = host;
   }
 
-  setBlock(cidr: Cidr, block: Block | undefined): void {
+  setBlock(cidr: Cidr, block: BlockHolders | undefined): void {
     const routes = block === undefined || block.cidr !== cidr ? undefined : this.#routesOf(block);
     if (JSON.stringify(routes) === JSON.stringify(this.#blocks.get(cidr))) return;
     if (routes === undefined) this.#blocks.delete(cidr);
@@ -73,14 +74,14 @@ export class Routes {
     return { remote, own, hosts: hosts.sort() };
   }
 
-  #routesOf(block: Block): BlockRoutes | undefined {
+  #routesOf(block: BlockHolders): BlockRoutes | undefined {
     if (prefixLength(block.cidr) < prefixLengthMin[block.cidr.includes(":") ? "ipv6" : "ipv4"]) return undefined;
     const owner = ownerHost(block);
     const via: [Cidr, string][] = owner === undefined || owner === this.#host ? [] : [[block.cidr, owner]];
-    for (const { address, attributes } of allocationsOf(block)) {
-      const holder = attributes.node ?? owner;
+    for (const [ordinal, node] of block.nodes) {
+      const holder = node ?? owner;
       if (holder === undefined || holder === owner || holder === this.#host) continue;
-      via.push([hostCidr(address), holder]);
+      via.push([hostCidr(addressAt(block.cidr, ordinal)), holder]);
     }
     return { own: owner === this.#host, via };
   }

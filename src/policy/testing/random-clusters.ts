@@ -272,11 +272,12 @@ function itemDocument(
       const identity = { orchestrator: "libnetwork", workload: "libnetwork", node: host, endpoint: id };
       const spec = {
         ...identity,
+        serviceAccountName: account,
         ipNetworks,
         profiles,
-        ports,
         interfaceName: `cali${id}`,
-        serviceAccountName: account,
+        // Without any it is of the usual form (endpoints-elsewhere.ts).
+        ports: ports.length === 0 ? undefined : ports,
       };
       return ["WorkloadEndpoint", { name, namespace, labels }, spec];
     }
