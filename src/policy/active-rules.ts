@@ -5,6 +5,7 @@
 
 import type { Cidr } from "../base/addresses.ts";
 import { invariant } from "../base/errors.ts";
+import type { Selector } from "../model/selector/selector.ts";
 import { CountedSets, type SetReceiver } from "./counted-sets.ts";
 import type { EnforcementSink, PortMember, RuleListId, SetId } from "./enforcement.ts";
 import { LabelIndex } from "./label-index.ts";
@@ -48,6 +49,7 @@ export class ActiveRules {
   /** Tells new sets and new or changed lists; what is not needed any more goes with flushRemovals(). */
   flushAdditions(sink: EnforcementSink, rulesOf: (id: RuleListId) => ConvertedRules): void {
     const told: [RuleListId, ConvertedRules][] = [];
+    const sets: [SetId, Selector][] = [];
     for (const id of this.#changed) {
       if (!this.#references.has(id)) continue;
       this.#changed.delete(id);
@@ -55,11 +57,12 @@ export class ActiveRules {
       const text = JSON.stringify(rules.list);
       const before = this.#active.get(id);
       if (before?.text === text) continue;
-      for (const [set, content] of rules.sets) this.#referSet(set, content);
+      for (const [set, content] of rules.sets) if (this.#referSet(set, content)) sets.push([set, content.selector]);
       for (const set of before?.rules.sets.keys() ?? []) this.#releaseSet(set);
       this.#active.set(id, { rules, text });
       told.push([id, rules]);
     }
+    this.index.addSelectors(sets);
     this.#addresses.flushAdditions(addressReceiver(sink));
     this.#ports.flushAdditions(portReceiver(sink));
     for (const [id, { list }] of told) sink.ruleList(id, list);
@@ -84,17 +87,18 @@ export class ActiveRules {
     else this.#ports.change(set, portMembersOf(item, port), difference);
   }
 
-  #referSet(id: SetId, { selector, port }: SetContent): void {
+  /** @returns whether it is new, so that its members have to be found. */
+  #referSet(id: SetId, { port }: SetContent): boolean {
     const count = this.#setReferences.get(id) ?? 0;
     this.#setReferences.set(id, count + 1);
-    if (count > 0) return;
+    if (count > 0) return false;
     if (port === undefined) {
       this.#addresses.add(id);
     } else {
       this.#namedPorts.set(id, port);
       this.#ports.add(id);
     }
-    this.index.addSelector(id, selector);
+    return true;
   }
 
   #releaseSet(id: SetId): void {

@@ -6,7 +6,9 @@
 import type { SetId } from "./enforcement.ts";
 
 interface CountedSet<Member> {
-  readonly counts: Map<Member, number>;
+  readonly members: Set<Member>;
+  /** How often more than once, of those that are: few. */
+  readonly more: Map<Member, number>;
   /** Members touched since the last flush, with whether the receiver has them. */
   readonly touched: Map<Member, boolean>;
   /** Whether the receiver knows this set with the members as of the last flush. */
@@ -25,7 +27,7 @@ export class CountedSets<Member extends string> {
   readonly #leftOver = new Set<SetId>();
 
   add(id: SetId): void {
-    this.#sets.set(id, { counts: new Map(), touched: new Map(), told: false });
+    this.#sets.set(id, { members: new Set(), more: new Map(), touched: new Map(), told: false });
     this.#changed.add(id);
   }
 
@@ -40,10 +42,8 @@ export class CountedSets<Member extends string> {
     if (set === undefined) return;
     this.#changed.add(id);
     for (const member of members) {
-      const before = set.counts.get(member) ?? 0;
-      if (set.told && !set.touched.has(member)) set.touched.set(member, before > 0);
-      if (before + difference > 0) set.counts.set(member, before + difference);
-      else set.counts.delete(member);
+      if (set.told && !set.touched.has(member)) set.touched.set(member, set.members.has(member));
+      count(set, member, difference);
     }
   }
 
@@ -52,12 +52,12 @@ export class CountedSets<Member extends string> {
       const set = this.#sets.get(id);
       if (set === undefined) continue;
       if (set.told) {
-        const now = (member: Member) => set.counts.has(member);
+        const now = (member: Member) => set.members.has(member);
         const added = [...set.touched].flatMap(([member, had]) => (!had && now(member) ? [member] : []));
         const removed = [...set.touched].flatMap(([member, had]) => (had && !now(member) ? [member] : []));
         if (added.length + removed.length > 0) receiver.delta(id, added, removed);
       } else {
-        receiver.whole(id, new Set(set.counts.keys()));
+        receiver.whole(id, new Set(set.members));
         set.told = true;
         this.#leftOver.delete(id);
       }
@@ -70,4 +70,13 @@ export class CountedSets<Member extends string> {
     for (const id of this.#leftOver) receiver.whole(id, undefined);
     this.#leftOver.clear();
   }
+}
+
+function count<Member extends string>({ members, more }: CountedSet<Member>, member: Member, difference: 1 | -1): void {
+  const before = members.size;
+  // One look-up for the many that are new.
+  if (difference === 1 && members.add(member).size > before) return;
+  const others = (more.get(member) ?? 0) + difference;
+  if (others > 0) more.set(member, others);
+  else if (!more.delete(member)) members.delete(member);
 }

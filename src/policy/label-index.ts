@@ -1,12 +1,14 @@
 /**
- * Which items match which selectors, kept true under every change. Items with the same labels and profiles stand in
- * one group and a selector is evaluated once per group: the members of a network are one group however many they are.
+ * Which items match which selectors, kept true under every change. Items that are the same to every selector stand in one
+ * group, and a selector is evaluated once per group: the members of a network are one group however many they are.
  * - Own labels hide those of profiles; among profiles the first listed that has the label wins.
  * - A profile that is not known brings no labels.
+ * - Labels that no selector names tell no groups apart: names and ids, of which each item has its own, cost nothing.
  * - A group is compared only with selectors that one of its labels gives a chance, and the other way round.
+ * - While there is no selector, items are only kept: the first listing of a cluster is put into groups at once.
  */
 
-import { type Labels, matches, type Selector } from "../model/selector/selector.ts";
+import { type Labels, labelsIn, matches, type Selector } from "../model/selector/selector.ts";
 import { LabelLookup } from "./label-lookup.ts";
 import { type LabelRequirement, requirementsOf } from "./selector-requirement.ts";
 
@@ -16,10 +18,18 @@ export interface LabelSource {
   readonly profiles: readonly string[];
 }
 
+interface Entry<Item> {
+  readonly source: LabelSource;
+  readonly item: Item;
+  /** Undefined: no selector has asked since it came. */
+  group: Group<Item> | undefined;
+}
+
 interface Group<Item> {
   readonly signature: string;
+  /** Its own labels are those that selectors named when it was made, and maybe some that none names any more. */
   readonly source: LabelSource;
-  readonly items: Map<string, Item>;
+  readonly entries: Set<Entry<Item>>;
   readonly matched: Set<string>;
 }
 
@@ -46,13 +56,13 @@ export type OnMatch<Item> = (selectorId: string, item: Item, matched: boolean) =
 
 export class LabelIndex<Item> {
   readonly #onMatch: OnMatch<Item>;
+  readonly #entries = new Map<string, Entry<Item>>();
   readonly #groups = new Map<string, Group<Item>>();
-  readonly #groupOfItem = new Map<string, Group<Item>>();
   readonly #groupsOfProfile = new Map<string, Set<Group<Item>>>();
-  /** Groups under the labels that selectors need; of all other labels there may be as many as endpoints. */
+  /** Groups under the labels that selectors name. */
   readonly #groupsByLabel = new LabelLookup<Group<Item>>();
-  /** How many requirements of selectors name the label. */
-  readonly #neededLabels = new Map<string, number>();
+  /** How many selectors name the label. */
+  readonly #namedLabels = new Map<string, number>();
   readonly #profileLabels = new Map<string, Readonly<Record<string, string>>>();
   readonly #selectors = new Map<string, IndexedSelector<Item>>();
   readonly #selectorsByLabel = new LabelLookup<string>();
@@ -68,7 +78,7 @@ export class LabelIndex<Item> {
   get counts(): LabelIndexCounts {
     const broad = this.#broadSelectors.size;
     return {
-      items: this.#groupOfItem.size,
+      items: this.#entries.size,
       selectors: { byLabel: this.#selectors.size - broad, broad },
       evaluations: { ...this.#evaluations },
       searches: { ...this.#searches },
@@ -76,27 +86,22 @@ export class LabelIndex<Item> {
   }
 
   setItem(id: string, source: LabelSource, item: Item): void {
-    const before = this.#groupOfItem.get(id);
-    const group = this.#groupFor(source);
-    const old = before?.items.get(id);
-    if (before === group && old === item) return;
+    const before = this.#entries.get(id);
+    const group = this.#selectors.size === 0 ? undefined : this.#groupFor(source);
     // First away from the old, then to the new: an item that matches before and after ends up matching.
-    if (before !== undefined && old !== undefined) {
-      for (const selector of before.matched) this.#onMatch(selector, old, false);
-      if (before !== group) this.#leave(before, id);
-    }
-    group.items.set(id, item);
-    this.#groupOfItem.set(id, group);
+    if (before !== undefined) this.#leave(before, group);
+    const entry: Entry<Item> = { source, item, group };
+    this.#entries.set(id, entry);
+    if (group === undefined) return;
+    group.entries.add(entry);
     for (const selector of group.matched) this.#onMatch(selector, item, true);
   }
 
   removeItem(id: string): void {
-    const group = this.#groupOfItem.get(id);
-    const item = group?.items.get(id);
-    if (group === undefined || item === undefined) return;
-    this.#groupOfItem.delete(id);
-    for (const selector of group.matched) this.#onMatch(selector, item, false);
-    this.#leave(group, id);
+    const entry = this.#entries.get(id);
+    if (entry === undefined) return;
+    this.#entries.delete(id);
+    this.#leave(entry, undefined);
   }
 
   setProfileLabels(profile: string, labels: Readonly<Record<string, string>> | undefined): void {
@@ -112,15 +117,20 @@ export class LabelIndex<Item> {
 
   /** Tells of every item that matches. The id must be new. */
   addSelector(id: string, selector: Selector): void {
-    const requirements = requirementsOf(selector);
-    this.#selectors.set(id, { selector, requirements, groups: new Set() });
-    if (requirements === undefined) this.#broadSelectors.add(id);
-    for (const requirement of requirements ?? []) {
-      this.#selectorsByLabel.add(requirement, id);
-      this.#needLabel(requirement.label);
+    this.addSelectors([[id, selector]]);
+  }
+
+  /** As one by one, but what they name is looked for once. */
+  addSelectors(added: readonly (readonly [id: string, selector: Selector])[]): void {
+    this.#nameLabels(added.map(([, selector]) => selector));
+    for (const [id, selector] of added) {
+      const requirements = requirementsOf(selector);
+      this.#selectors.set(id, { selector, requirements, groups: new Set() });
+      if (requirements === undefined) this.#broadSelectors.add(id);
+      for (const requirement of requirements ?? []) this.#selectorsByLabel.add(requirement, id);
+      this.#searches[searchFor(requirements)]++;
+      for (const group of this.#groupsFor(requirements)) this.#reevaluate(group, id);
     }
-    this.#searches[searchFor(requirements)]++;
-    for (const group of this.#groupsFor(requirements)) this.#reevaluate(group, id);
   }
 
   /** Says nothing about the items that matched. */
@@ -129,16 +139,19 @@ export class LabelIndex<Item> {
     if (known === undefined) return;
     this.#selectors.delete(id);
     this.#broadSelectors.delete(id);
-    for (const requirement of known.requirements ?? []) {
-      this.#selectorsByLabel.remove(requirement, id);
-      this.#unneedLabel(requirement.label);
-    }
+    for (const requirement of known.requirements ?? []) this.#selectorsByLabel.remove(requirement, id);
     for (const group of known.groups) group.matched.delete(id);
+    for (const label of labelsIn(known.selector)) this.#unnameLabel(label);
   }
 
   /** The items that match a selector of the index. */
   *itemsOf(id: string): Iterable<Item> {
-    for (const group of this.#selectors.get(id)?.groups ?? []) yield* group.items.values();
+    for (const { entries } of this.#selectors.get(id)?.groups ?? []) for (const { item } of entries) yield item;
+  }
+
+  /** Own labels and those of its profiles, as they are now. */
+  effectiveLabels(source: LabelSource): EffectiveLabels {
+    return new EffectiveLabels(source, this.#profileLabels);
   }
 
   #reevaluate(group: Group<Item>, id: string): void {
@@ -147,7 +160,7 @@ export class LabelIndex<Item> {
     const matched = this.#matches(known, this.effectiveLabels(group.source));
     if (matched === group.matched.has(id)) return;
     this.#note(group, id, known, matched);
-    for (const item of group.items.values()) this.#onMatch(id, item, matched);
+    for (const { item } of group.entries) this.#onMatch(id, item, matched);
   }
 
   #matches({ selector }: IndexedSelector<Item>, labels: Labels): boolean {
@@ -166,18 +179,15 @@ export class LabelIndex<Item> {
     }
   }
 
-  #groupFor(source: LabelSource): Group<Item> {
-    const signature = signatureOf(source);
+  #groupFor({ labels, profiles }: LabelSource): Group<Item> {
+    const signature = this.#signatureOf(labels, profiles);
     const known = this.#groups.get(signature);
     if (known !== undefined) return known;
-    const group: Group<Item> = {
-      signature,
-      source,
-      items: new Map(),
-      matched: new Set(),
-    };
+    const named = Object.entries(labels).filter(([label]) => this.#namedLabels.has(label));
+    const source = { labels: Object.fromEntries(named), profiles };
+    const group: Group<Item> = { signature, source, entries: new Set(), matched: new Set() };
     this.#groups.set(signature, group);
-    for (const profile of source.profiles) {
+    for (const profile of profiles) {
       const groups = this.#groupsOfProfile.get(profile) ?? new Set();
       this.#groupsOfProfile.set(profile, groups.add(group));
     }
@@ -191,9 +201,29 @@ export class LabelIndex<Item> {
     return group;
   }
 
-  #leave(group: Group<Item>, id: string): void {
-    group.items.delete(id);
-    if (group.items.size > 0) return;
+  /**
+   * Of other labels that are named, or other profiles, it is another: each part is preceded by its length. The same labels in
+   * another order cost a group of their own, sorting them each time would cost more.
+   */
+  #signatureOf(labels: LabelSource["labels"], profiles: LabelSource["profiles"]): string {
+    let text = "";
+    for (const label in labels) if (this.#namedLabels.has(label)) text += part(label) + part(labels[label] ?? "");
+    text += "|";
+    for (const profile of profiles) text += part(profile);
+    return text;
+  }
+
+  /** The entry is gone from the index, or another is about to take its place in `next`. */
+  #leave(entry: Entry<Item>, next: Group<Item> | undefined): void {
+    const { group, item } = entry;
+    if (group === undefined) return;
+    for (const selector of group.matched) this.#onMatch(selector, item, false);
+    group.entries.delete(entry);
+    if (group !== next) this.#dropIfEmpty(group);
+  }
+
+  #dropIfEmpty(group: Group<Item>): void {
+    if (group.entries.size > 0) return;
     this.#groups.delete(group.signature);
     this.#unlist(group);
     for (const selector of group.matched) this.#selectors.get(selector)?.groups.delete(group);
@@ -204,40 +234,63 @@ export class LabelIndex<Item> {
     }
   }
 
-  #needLabel(label: string): void {
-    const before = this.#neededLabels.get(label) ?? 0;
-    this.#neededLabels.set(label, before + 1);
-    if (before > 0) return;
-    for (const group of this.#groups.values()) {
-      const value = this.effectiveLabels(group.source).get(label);
-      if (value !== undefined) this.#groupsByLabel.add({ label, value }, group);
+  #nameLabels(selectors: readonly Selector[]): void {
+    const added = new Set<string>();
+    for (const label of selectors.flatMap(labelsIn)) {
+      const before = this.#namedLabels.get(label) ?? 0;
+      this.#namedLabels.set(label, before + 1);
+      if (before === 0) added.add(label);
+    }
+    // Profiles may have them; whoever has them itself stands in another group afterwards.
+    for (const label of added) {
+      for (const group of this.#groups.values()) {
+        const value = this.effectiveLabels(group.source).get(label);
+        if (value !== undefined) this.#groupsByLabel.add({ label, value }, group);
+      }
+    }
+    if (added.size > 0 || this.#selectors.size === 0) this.#regroup(added);
+  }
+
+  /** Those that no selector has asked for, and those that have one of these labels. */
+  #regroup(added: ReadonlySet<string>): void {
+    const labels = [...added];
+    for (const entry of this.#entries.values()) {
+      const before = entry.group;
+      if (before !== undefined && !labels.some((label) => Object.hasOwn(entry.source.labels, label))) continue;
+      const group = this.#groupFor(entry.source);
+      if (group === before) continue;
+      // No selector that is there already names these labels: what matched goes on matching, and nobody need be told.
+      group.entries.add(entry);
+      entry.group = group;
+      if (before === undefined) for (const selector of group.matched) this.#onMatch(selector, entry.item, true);
+      before?.entries.delete(entry);
+      if (before !== undefined) this.#dropIfEmpty(before);
     }
   }
 
-  #unneedLabel(label: string): void {
-    const left = (this.#neededLabels.get(label) ?? 1) - 1;
+  #unnameLabel(label: string): void {
+    const left = (this.#namedLabels.get(label) ?? 1) - 1;
     if (left > 0) {
-      this.#neededLabels.set(label, left);
+      this.#namedLabels.set(label, left);
       return;
     }
-    this.#neededLabels.delete(label);
+    this.#namedLabels.delete(label);
     this.#groupsByLabel.removeLabel(label);
   }
 
   #list(group: Group<Item>): void {
-    for (const requirement of this.#neededOf(group)) this.#groupsByLabel.add(requirement, group);
+    for (const requirement of this.#namedOf(group)) this.#groupsByLabel.add(requirement, group);
   }
 
   #unlist(group: Group<Item>): void {
-    for (const requirement of this.#neededOf(group)) this.#groupsByLabel.remove(requirement, group);
+    for (const requirement of this.#namedOf(group)) this.#groupsByLabel.remove(requirement, group);
   }
 
-  /** Its labels that are needed. */
-  #neededOf({ source }: Group<Item>): readonly LabelRequirement[] {
-    if (this.#neededLabels.size === 0) return [];
+  /** Its labels that selectors name. */
+  #namedOf({ source }: Group<Item>): readonly LabelRequirement[] {
     return this.effectiveLabels(source)
       .entries()
-      .flatMap(([label, value]) => (this.#neededLabels.has(label) ? [{ label, value }] : []));
+      .flatMap(([label, value]) => (this.#namedLabels.has(label) ? [{ label, value }] : []));
   }
 
   #groupsFor(requirements: readonly LabelRequirement[] | undefined): Iterable<Group<Item>> {
@@ -252,24 +305,17 @@ export class LabelIndex<Item> {
   }
 
   /** The selectors that the group's labels give a chance; some of them twice. */
-  #candidates({ source }: Group<Item>): readonly string[] {
+  #candidates(group: Group<Item>): readonly string[] {
     const found = [...this.#broadSelectors];
-    if (this.#neededLabels.size === 0) return found;
-    for (const [label, value] of this.effectiveLabels(source).entries()) {
-      if (!this.#neededLabels.has(label)) continue;
+    for (const { label, value } of this.#namedOf(group)) {
       for (const id of this.#selectorsByLabel.under({ label, value })) found.push(id);
       for (const id of this.#selectorsByLabel.under({ label, value: undefined })) found.push(id);
     }
     return found;
   }
-
-  /** Own labels and those of its profiles, as they are now. */
-  effectiveLabels(source: LabelSource): EffectiveLabels {
-    return new EffectiveLabels(source, this.#profileLabels);
-  }
 }
 
-/** Looked up instead of merged: most groups are asked for a label or two, and there may be as many as endpoints. */
+/** Looked up instead of merged: most groups are asked for a label or two. */
 class EffectiveLabels implements Labels {
   readonly #source: LabelSource;
   readonly #profileLabels: ReadonlyMap<string, Readonly<Record<string, string>>>;
@@ -289,7 +335,6 @@ class EffectiveLabels implements Labels {
     return undefined;
   }
 
-  /** An array, and no set of names while one profile has them all: it is made for every endpoint of the cluster. */
   entries(): readonly (readonly [label: string, value: string])[] {
     const { labels, profiles } = this.#source;
     const found = Object.entries(labels);
@@ -309,15 +354,6 @@ function searchFor(requirements: readonly LabelRequirement[] | undefined): Searc
   if (requirements === undefined) return "all-groups";
   if (requirements.some(({ value }) => value === undefined)) return "label";
   return requirements.length === 1 ? "one-value" : "several-values";
-}
-
-/** Equal for equal labels and profiles, and for no others: each part is preceded by its length. */
-function signatureOf({ labels, profiles }: LabelSource): string {
-  let text = "";
-  for (const label of Object.keys(labels).sort()) text += part(label) + part(labels[label] ?? "");
-  text += "|";
-  for (const profile of profiles) text += part(profile);
-  return text;
 }
 
 function part(text: string): string {

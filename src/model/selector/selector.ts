@@ -45,6 +45,26 @@ export function matches(selector: Selector, labels: Labels): boolean {
   }
 }
 
+/** The labels that it asks for, each as often as it does. */
+export function labelsIn(selector: Selector): readonly string[] {
+  switch (selector.kind) {
+    case "all":
+    case "global":
+      return [];
+    case "has":
+    case "compare":
+    case "in":
+      return [selector.label];
+    case "not":
+      return labelsIn(selector.operand);
+    case "and":
+    case "or":
+      return selector.operands.flatMap(labelsIn);
+    default:
+      return unreachable(selector);
+  }
+}
+
 function compareLabel(operator: LabelComparison, actual: string | undefined, value: string): boolean {
   switch (operator) {
     case "==":
