@@ -18,7 +18,7 @@ export class Tracker<Key, Value> {
   want(key: Key, value: Value | undefined): void {
     if (value === undefined) this.#desired.delete(key);
     else this.#desired.set(key, value);
-    this.#compare(key);
+    this.#compare(key, value);
   }
 
   /** A complete read-back replaces every belief. */
@@ -27,15 +27,15 @@ export class Tracker<Key, Value> {
     for (const [key, value] of all) this.#actual.set(key, value);
     this.#puts.clear();
     this.#removals.clear();
-    for (const key of this.#desired.keys()) this.#compare(key);
-    for (const key of this.#actual.keys()) this.#compare(key);
+    for (const [key, value] of this.#desired) this.#compare(key, value);
+    for (const key of this.#actual.keys()) if (!this.#desired.has(key)) this.#removals.add(key);
   }
 
   /** The other side has said yes. */
   applied(key: Key, value: Value | undefined): void {
     if (value === undefined) this.#actual.delete(key);
     else this.#actual.set(key, value);
-    this.#compare(key);
+    this.#compare(key, this.#desired.get(key));
   }
 
   desired(key: Key): Value | undefined {
@@ -62,8 +62,7 @@ export class Tracker<Key, Value> {
     return this.#removals;
   }
 
-  #compare(key: Key): void {
-    const desired = this.#desired.get(key);
+  #compare(key: Key, desired: Value | undefined): void {
     const actual = this.#actual.get(key);
     if (desired === undefined) {
       this.#puts.delete(key);

@@ -16,7 +16,8 @@ export class CoveredNetworks {
   readonly #onChange: (cidr: Cidr, visible: boolean) => void;
   /** With how often it was added: a half of a /0 may also be a member by itself. */
   readonly #members = new Map<Cidr, number>();
-  readonly #visible = new Set<Cidr>();
+  /** Covered by another member: few, while most members of a large set are single addresses. */
+  readonly #hidden = new Set<Cidr>();
   /** How many members have a given length: only lengths in use are looked up. */
   readonly #lengths: Record<4 | 6, Map<number, number>> = { 4: new Map(), 6: new Map() };
 
@@ -26,8 +27,8 @@ export class CoveredNetworks {
   }
 
   /** What must be in the kernel. */
-  get visible(): ReadonlySet<Cidr> {
-    return this.#visible;
+  get visible(): Iterable<Cidr> {
+    return this.#members.keys().filter((cidr) => !this.#hidden.has(cidr));
   }
 
   add(cidr: Cidr): void {
@@ -46,11 +47,15 @@ export class CoveredNetworks {
     const length = prefixLength(cidr);
     lengths.set(length, (lengths.get(length) ?? 0) + 1);
     // Networks of one length never cover each other: the common case, single addresses only.
-    const oneLength = lengths.size === 1;
-    if (!oneLength && this.#coveredByOther(cidr)) return;
-    if (!oneLength && this.#narrowest(cidr) > length)
-      for (const other of [...this.#visible]) if (coveredBy(other, cidr)) this.#hide(other);
-    this.#show(cidr);
+    if (lengths.size > 1) {
+      if (this.#coveredByOther(cidr)) {
+        this.#hidden.add(cidr);
+        return;
+      }
+      if (this.#narrowest(cidr) > length)
+        for (const other of this.visible) if (coveredBy(other, cidr)) this.#hide(other);
+    }
+    this.#onChange(cidr, true);
   }
 
   #deleteOne(cidr: Cidr): void {
@@ -66,20 +71,18 @@ export class CoveredNetworks {
     const left = (lengths.get(length) ?? 1) - 1;
     if (left === 0) lengths.delete(length);
     else lengths.set(length, left);
-    if (!this.#visible.has(cidr)) return;
-    this.#hide(cidr);
+    if (this.#hidden.delete(cidr)) return;
+    this.#onChange(cidr, false);
     if (this.#narrowest(cidr) > length)
-      for (const other of this.#members.keys())
-        if (coveredBy(other, cidr) && !this.#coveredByOther(other)) this.#show(other);
-  }
-
-  #show(cidr: Cidr): void {
-    this.#visible.add(cidr);
-    this.#onChange(cidr, true);
+      for (const other of this.#hidden)
+        if (coveredBy(other, cidr) && !this.#coveredByOther(other)) {
+          this.#hidden.delete(other);
+          this.#onChange(other, true);
+        }
   }
 
   #hide(cidr: Cidr): void {
-    this.#visible.delete(cidr);
+    this.#hidden.add(cidr);
     this.#onChange(cidr, false);
   }
 

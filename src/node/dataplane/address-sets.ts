@@ -44,9 +44,8 @@ export class AddressSets {
       const wider = { 4: 0, 6: 0 };
       const names = namesOf(id);
       const networks = new CoveredNetworks((cidr, visible) => this.#memberChanged(id, names, wider, cidr, visible));
-      const set: AddressSet = { names, members: new Set(), wider, networks };
-      this.#sets.set(id, set);
-      addMembers(set, members);
+      this.#sets.set(id, { names, members: new Set(members), wider, networks });
+      for (const member of members) networks.add(member);
       this.#onShapeChange(id);
     } else {
       const gone = [...before.members].filter((member) => !members.has(member));

@@ -1,6 +1,6 @@
 /** What the fixed sets of networks hold (pools, hosts): the widest of what they are told, as the kernel takes no overlaps. */
 import { type Cidr, ipFamily } from "../../base/addresses.ts";
-import { CoveredNetworks } from "../../kernel/nftables/networks.ts";
+import { reduceNetworks } from "../../kernel/nftables/networks.ts";
 import type { TrackedSets } from "./tracked-sets.ts";
 
 export class FixedNetworks {
@@ -14,12 +14,11 @@ export class FixedNetworks {
 
   /** The sets of both families hold these, and nothing else. */
   want(set: Readonly<Record<4 | 6, string>>, networks: readonly Cidr[]): void {
-    const wanted = new CoveredNetworks();
-    for (const cidr of networks) wanted.add(cidr);
+    const wanted = new Set(reduceNetworks(networks));
     this.#held.get(set[4])?.forEach((cidr) => {
-      if (!wanted.visible.has(cidr)) this.#sets.wantElement(set[ipFamily(cidr)], cidr, undefined);
+      if (!wanted.has(cidr)) this.#sets.wantElement(set[ipFamily(cidr)], cidr, undefined);
     });
-    for (const cidr of wanted.visible) this.#sets.wantElement(set[ipFamily(cidr)], cidr, { key: cidr });
-    this.#held.set(set[4], new Set(wanted.visible));
+    for (const cidr of wanted) this.#sets.wantElement(set[ipFamily(cidr)], cidr, { key: cidr });
+    this.#held.set(set[4], wanted);
   }
 }
