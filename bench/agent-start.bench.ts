@@ -1,5 +1,5 @@
 /**
- * The start of `margay node` in a cluster of 100,000 endpoints, 500 of them on its host, from the start of the process until
+ * The start of `margay node`, compiled as users have it, in a cluster of 100,000 endpoints, 500 of them on its host, from the start of the process until
  * the kernel is as it should be: once with an empty kernel, then again and again over the state that a killed one left.
  * Goal: at most 2 s; while agents die and start, no packet is lost that policy allows, and none passes that it forbids.
  * Peer, in turn with it: reading the same documents from the same store and parsing them as JSON, which is the least that
@@ -10,6 +10,7 @@ import { systemClock } from "../src/base/clock.ts";
 import { silentLog } from "../src/base/log.ts";
 import { connectEtcd } from "../src/store/etcd-client.ts";
 import { StoreProcess } from "../src/store/testing/store-process.ts";
+import { BuiltProgram } from "./built-program.ts";
 import { ClusterDocuments } from "./cluster-documents.ts";
 import { judge, printMachine, printSpread, timedMs } from "./figures.ts";
 import { NodeHost } from "./node-host.ts";
@@ -20,7 +21,8 @@ const starts = 5;
 const goalMs = 2_000;
 
 printMachine();
-await using host = new NodeHost(0, { enter: true });
+using built = new BuiltProgram();
+await using host = new NodeHost(0, { enter: true, program: built.margay });
 host.connect();
 const local = documents.localTo(0);
 const policed = local.find((at) => documents.appOf(at) < documents.size.policies) ?? 0;

@@ -3,10 +3,9 @@
  * nodes in it, against etcdctl's `version` and `get` of the same keys on the same etcd, in turns. Goal: 30 ms each.
  */
 
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { dirname, join } from "node:path";
+import { join } from "node:path";
 import { StoreProcess } from "../src/store/testing/store-process.ts";
+import { BuiltProgram } from "./built-program.ts";
 import { inTurns, judge, printMachine, printSpread, timedMs } from "./figures.ts";
 
 const rounds = 41;
@@ -14,22 +13,18 @@ const goalMs = 30;
 const nodes = 20;
 
 printMachine();
-const folder = mkdtempSync(join(tmpdir(), "margay-start-"));
-try {
-  must(["node", "scripts/build.mjs", folder], dirname(import.meta.dir));
-  await using etcd = await StoreProcess.startEtcd();
-  const calicoctl = (...words: readonly string[]) => [join(folder, "calicoctl"), `--store=${etcd.endpoint}`, ...words];
-  const documents = Array.from({ length: nodes }, (_, at) =>
-    JSON.stringify({ apiVersion: "projectcalico.org/v3", kind: "Node", metadata: { name: `n${at}` }, spec: {} }),
-  );
-  must(calicoctl("create", "-f", "-"), folder, documents.join("\n---\n"));
-  const peer = (...words: readonly string[]) => ["etcdctl", `--endpoints=${etcd.endpoint}`, ...words];
-  const prefix = "/calico/resources/v3/projectcalico.org/nodes/";
-  await compared("version", calicoctl("version", "--client"), "Client Version:", peer("version"), "etcdctl version");
-  await compared("get nodes", calicoctl("get", "nodes"), "n19", peer("get", "--prefix", prefix), "n19");
-} finally {
-  rmSync(folder, { recursive: true });
-}
+using built = new BuiltProgram();
+const { folder } = built;
+await using etcd = await StoreProcess.startEtcd();
+const calicoctl = (...words: readonly string[]) => [join(folder, "calicoctl"), `--store=${etcd.endpoint}`, ...words];
+const documents = Array.from({ length: nodes }, (_, at) =>
+  JSON.stringify({ apiVersion: "projectcalico.org/v3", kind: "Node", metadata: { name: `n${at}` }, spec: {} }),
+);
+must(calicoctl("create", "-f", "-"), folder, documents.join("\n---\n"));
+const peer = (...words: readonly string[]) => ["etcdctl", `--endpoints=${etcd.endpoint}`, ...words];
+const prefix = "/calico/resources/v3/projectcalico.org/nodes/";
+await compared("version", calicoctl("version", "--client"), "Client Version:", peer("version"), "etcdctl version");
+await compared("get nodes", calicoctl("get", "nodes"), "n19", peer("get", "--prefix", prefix), "n19");
 
 async function compared(
   what: string,

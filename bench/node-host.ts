@@ -28,10 +28,15 @@ export class NodeHost implements AsyncDisposable {
   readonly #name: string;
   readonly #directory = mkdtempSync(join(tmpdir(), "margay-bench-"));
   readonly #containers: TestNamespace[] = [];
+  readonly #program: readonly string[];
   #node: ReturnType<typeof Bun.spawn> | undefined;
 
-  /** @param options.enter as TestNamespace: the store of the benchmark runs on this host. */
-  constructor(number: number, options: { readonly enter?: boolean } = {}) {
+  /**
+   * @param options.enter as TestNamespace: the store of the benchmark runs on this host.
+   * @param options.program margay as users have it, instead of its sources.
+   */
+  constructor(number: number, options: { readonly enter?: boolean; readonly program?: string } = {}) {
+    this.#program = options.program === undefined ? [process.execPath, mainFile] : [options.program];
     this.#name = ClusterDocuments.hostName(number);
     this.address = ClusterDocuments.hostAddress(number);
     this.namespace = new TestNamespace(`bench${number}`, options);
@@ -83,7 +88,7 @@ export class NodeHost implements AsyncDisposable {
   async startNode(storeEndpoint: string, revision: number): Promise<number> {
     const startMs = performance.now();
     const node = this.namespace.start(
-      ...[process.execPath, mainFile, "node", `--name=${this.#name}`, `--ip=${this.address}`],
+      ...[...this.#program, "node", `--name=${this.#name}`, `--ip=${this.address}`],
       ...[`--store=${storeEndpoint}`, `--run-dir=${this.#directory}`, `--state-dir=${this.#directory}`],
       ...["--no-docker", "--no-default-pools", `--nodename-file=${join(this.#directory, "nodename")}`],
     );
