@@ -6,6 +6,7 @@ import { type HostNetwork, LinuxHostNetwork } from "./host-network.ts";
 import { addAddress, listAddresses, removeAddress } from "./interface-addresses.ts";
 import { NetlinkSocket, netlinkRoute } from "./netlink/socket.ts";
 import type { ElementOperation, Operation, SetSpec } from "./nftables/ruleset.ts";
+import { codeOf } from "./testing/code-of.ts";
 import { FakeNetwork } from "./testing/fake-network.ts";
 import { eventually, interfaceNamed, TestNamespace } from "./testing/test-namespaces.ts";
 import type { TokenBucket } from "./traffic-control.ts";
@@ -13,15 +14,6 @@ import type { TokenBucket } from "./traffic-control.ts";
 const options = { routeProtocol: 109, table: "margay" };
 const verdicts: SetSpec = { name: "verdicts", kind: "interface-verdicts" };
 const networks: SetSpec = { name: "networks", kind: "networks4" };
-
-function codeOf(work: () => unknown): string {
-  try {
-    work();
-    return "done";
-  } catch (error) {
-    return error instanceof OperationError ? error.code : String(error);
-  }
-}
 
 /** What the kernel refuses, and the fake must. The code of nftables' refusals depends on the way they were sent. */
 const refusals: readonly [name: string, code: string, attempt: (network: HostNetwork) => unknown][] = [

@@ -179,11 +179,12 @@ export class LinuxHostNetwork implements HostNetwork {
   commit(operations: readonly Operation[]): void {
     // libnftables does not tell its socket's port; the first change of our own table after it shows it.
     if (!this.#ownPortKnown) this.#missed.push(...this.#feed.read());
-    this.#table.commit(operations);
-    if (this.#ownPortKnown || operations.length === 0) return;
+    if (operations.length === 0) return;
+    const writer = this.#table.commit(operations);
+    if (this.#ownPortKnown || writer !== "libnftables") return;
     const { learned, changes } = this.#feed.learnOwnPort(this.#options.table);
     this.#missed.push(...changes);
-    this.#ownPortKnown = learned && operations.some(({ op }) => op !== "add-elements" && op !== "delete-elements");
+    this.#ownPortKnown = learned;
   }
 
   acceptsChain(chain: ChainSpec, rules: readonly RuleSpec[]): boolean {

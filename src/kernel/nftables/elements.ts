@@ -1,6 +1,6 @@
 /**
- * Set and map elements straight over nfnetlink, in one batch (all or nothing): 0.1 ms where libnftables first reads
- * every interval set of the namespace. Says exactly what libnftables would say (the contract test compares both).
+ * Set and map elements in nfnetlink's messages, to and fro. Says exactly what libnftables would say (the contract test
+ * compares both).
  */
 import {
   addressBytes,
@@ -15,72 +15,41 @@ import { BadInput, invariant, unreachable } from "../../base/errors.ts";
 import {
   attributeList,
   attributesIn,
-  flag,
   type Message,
   type MessageWriter,
   textOf,
   u32NetworkOf,
 } from "../netlink/message.ts";
-import type { NetlinkSocket } from "../netlink/socket.ts";
 import type { ElementOperation, SetElement, SetKind, Verdict } from "./ruleset.ts";
-import {
-  attribute,
-  batchBegin,
-  batchEnd,
-  batchMarker,
-  familyInet,
-  intervalEnd,
-  nfgenmsg,
-  nft,
-  verdictCode,
-} from "./wire.ts";
+import { attribute, intervalEnd, verdictCode, writeVerdict } from "./wire.ts";
 
 const interfaceBytes = 16;
 /** The list is one attribute with a 16-bit length; an element takes at most some 350 bytes (a verdict's chain name). */
-const elementsPerMessage = 150;
+export const elementsPerMessage = 150;
 
 /**
  * False for intervals that reach the last address: older kernels want those written in libnftables' own way. And for address
  * maps, which hardly ever change.
  */
-export function canSendDirectly(operations: readonly ElementOperation[]): boolean {
-  return operations.every(
-    ({ set, elements }) =>
-      !isAddressMap(set.kind) &&
-      ((set.kind !== "networks4" && set.kind !== "networks6") ||
-        elements.every((element) => networkBytes(element.key).end !== undefined)),
-  );
+export function canSendElements({ set, elements }: ElementOperation): boolean {
+  if (set.kind !== "networks4" && set.kind !== "networks6") return !isAddressMap(set.kind);
+  return elements.every((element) => networkBytes(element.key).end !== undefined);
 }
 
 function isAddressMap(kind: SetKind): kind is "address-map4" | "address-map6" {
   return kind === "address-map4" || kind === "address-map6";
 }
 
-export function sendElements(socket: NetlinkSocket, table: string, operations: readonly ElementOperation[]): void {
-  const parts = operations.flatMap((operation) => chunks(operation));
-  socket.batch(`change elements of table ${table}`, (writer, first) => {
-    batchMarker(writer, batchBegin, first);
-    for (const [at, { op, set, elements }] of parts.entries()) {
-      const ack = at === parts.length - 1 ? flag.ack : 0;
-      const type = op === "add-elements" ? nft.newElements : nft.delElements;
-      writer.begin(type, flag.request | ack | (op === "add-elements" ? flag.create : 0), first + 1 + at);
-      nfgenmsg(writer, familyInet);
-      writer.attributeText(attribute.table, table).attributeText(attribute.elementsSet, set.name);
-      writer.nest(attribute.elementsList, () => {
-        for (const element of elements) writeElement(writer, set.kind, element, op === "add-elements");
-      });
-      writer.end();
-    }
-    batchMarker(writer, batchEnd, first + 1 + parts.length);
-    return { ackSequence: first + parts.length };
+/** At most elementsPerMessage. */
+export function writeElements(
+  writer: MessageWriter,
+  kind: SetKind,
+  elements: readonly SetElement[],
+  adding: boolean,
+): void {
+  writer.nest(attribute.elementsList, () => {
+    for (const element of elements) writeElement(writer, kind, element, adding);
   });
-}
-
-function chunks(operation: ElementOperation): ElementOperation[] {
-  const parts: ElementOperation[] = [];
-  for (let at = 0; at < operation.elements.length; at += elementsPerMessage)
-    parts.push({ ...operation, elements: operation.elements.slice(at, at + elementsPerMessage) });
-  return parts;
 }
 
 function writeElement(writer: MessageWriter, kind: SetKind, element: SetElement, adding: boolean): void {
@@ -88,7 +57,7 @@ function writeElement(writer: MessageWriter, kind: SetKind, element: SetElement,
     writer.nest(attribute.listItem, () => {
       if (flags !== 0) writer.attributeU32Network(attribute.elementFlags, flags);
       writer.nest(attribute.elementKey, () => writer.attribute(attribute.dataValue, key));
-      if (verdict !== undefined) writeVerdict(writer, verdict);
+      if (verdict !== undefined) writer.nest(attribute.elementData, () => writeElementVerdict(writer, verdict));
     });
   switch (kind) {
     case "interfaces":
@@ -126,14 +95,9 @@ function writeElement(writer: MessageWriter, kind: SetKind, element: SetElement,
   }
 }
 
-function writeVerdict(writer: MessageWriter, verdict: Verdict): void {
-  writer.nest(attribute.elementData, () =>
-    writer.nest(attribute.dataVerdict, () => {
-      const code = typeof verdict === "string" ? verdictCode[verdict] : verdictCode.goto;
-      writer.attributeU32Network(attribute.verdictCode, code);
-      if (typeof verdict !== "string") writer.attributeText(attribute.verdictChain, verdict.goto);
-    }),
-  );
+function writeElementVerdict(writer: MessageWriter, verdict: Verdict): void {
+  if (typeof verdict === "string") writeVerdict(writer, verdict);
+  else writeVerdict(writer, "goto", verdict.goto);
 }
 
 function interfaceKey(name: string): Uint8Array {

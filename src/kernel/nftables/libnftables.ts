@@ -1,7 +1,7 @@
 /**
  * libnftables in this process: text in, yes or a reason out. A run is one atomic transaction of the kernel.
  * It reads the chains and interval sets of ALL tables of the namespace before it writes, so its cost grows with what
- * others keep there; changes of elements only go through elements.ts instead.
+ * others keep there; what changes while a host is in use goes through direct-transaction.ts instead.
  */
 import { CString, dlopen, ptr } from "bun:ffi";
 import { OperationError } from "../../base/errors.ts";

@@ -256,7 +256,7 @@ function hookDefinition(chain: ChainSpec): string {
 }
 
 /** Names of tables, chains, sets: 127 bytes would do for the kernel (NFT_NAME_MAXLEN 256). */
-function objectName(name: string): string {
+export function objectName(name: string): string {
   if (!/^[a-zA-Z][a-zA-Z0-9_./-]{0,120}$/.test(name))
     throw new BadInput("nftables name", `"${name}" cannot name an object`, "letters, digits and . _ / - only");
   return name;
@@ -269,7 +269,7 @@ function interfaceText(name: string): string {
   return name;
 }
 
-function commentText(text: string): string {
+export function commentText(text: string): string {
   invariant(text.length <= 120, "a comment has at most 120 characters");
   return printableText(text, "comment");
 }

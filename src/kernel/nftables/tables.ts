@@ -1,17 +1,19 @@
 /**
  * One table of the inet family: atomic transactions in, a read-back out. Who writes what is decided per transaction:
- * elements alone go straight to the kernel, everything else is rendered and run by libnftables.
+ * what direct-transaction.ts knows goes straight to the kernel, any other is rendered and run by libnftables.
  * Each rule carries "<chain hash> <position>/<count>" at the head of its comment, so a read-back can tell whether a chain
  * is what was written, without understanding expressions and without memory of the program that wrote it.
  */
+import { describeError, OperationError } from "../../base/errors.ts";
 import { isKernelError } from "../libc.ts";
 import { attributesIn, type Message, type MessageWriter, textOf, u32NetworkOf } from "../netlink/message.ts";
 import type { NetlinkSocket } from "../netlink/socket.ts";
-import { canSendDirectly, readElements, sendElements } from "./elements.ts";
+import { directTransaction } from "./direct-transaction.ts";
+import { readElements } from "./elements.ts";
 import type { Libnftables } from "./libnftables.ts";
 import { renderRule, renderTransaction } from "./render.ts";
 import type { ChainSpec, ElementOperation, Operation, RuleSpec, SetElement, SetKind, SetSpec } from "./ruleset.ts";
-import { attribute, familyInet, nfgenmsg, nfgenmsgBytes, nft, setFlag } from "./wire.ts";
+import { attribute, familyInet, keyType, nfgenmsg, nfgenmsgBytes, nft, setFlag } from "./wire.ts";
 
 /** What is in the kernel. */
 export interface TableReadBack {
@@ -34,15 +36,16 @@ export class NftTable {
     this.#library = library;
   }
 
-  /** All or nothing. @throws OperationError with NFT_REFUSED or an errno's name as code. */
-  commit(operations: readonly Operation[]): void {
-    if (operations.length === 0) return;
-    const elements = operations.filter(isElementOperation);
-    if (elements.length === operations.length && canSendDirectly(elements)) {
-      sendElements(this.#socket, this.name, elements);
-      return;
+  /** All or nothing. @returns who wrote it. @throws OperationError with NFT_REFUSED or an errno's name as code. */
+  commit(operations: readonly Operation[]): "socket" | "libnftables" {
+    const send = directTransaction(this.name, operations);
+    if (send === undefined) {
+      this.#library.run(renderTransaction(this.name, operations));
+      return "libnftables";
     }
-    this.#library.run(renderTransaction(this.name, operations));
+    if (operations.every(isElementOperation)) send(this.#socket);
+    else refusing(() => send(this.#socket));
+    return "socket";
   }
 
   /** Whether the kernel can do what such a chain says; its own table, other chains and sets play no part. */
@@ -113,6 +116,18 @@ export class NftTable {
   }
 }
 
+/** With the code that libnftables has for all refusals, whoever wrote the rules. */
+function refusing(work: () => void): void {
+  try {
+    work();
+  } catch (cause) {
+    throw new OperationError("NFT_REFUSED", `nftables refuses the transaction: ${describeError(cause)}`, {
+      retry: "backoff",
+      cause,
+    });
+  }
+}
+
 /** The chain alone in a table, with all it refers to there and empty. */
 function trialOperations(chain: ChainSpec, rules: readonly RuleSpec[]): Operation[] {
   const sets = rules.flatMap(({ matches }) =>
@@ -140,8 +155,6 @@ function isElementOperation(operation: Operation): operation is ElementOperation
   return operation.op === "add-elements" || operation.op === "delete-elements";
 }
 
-/** libnftables' numbers of the types of keys; a concatenation has six bits for each part (datatype.h). */
-const keyType = { ipv4: 7, ipv6: 8, protocol: 12, service: 13, interfaceName: 41 } as const;
 const concatenated = (...parts: number[]) => parts.reduce((type, part) => (type << 6) | part, 0);
 
 function kindOf(flags: number, type: number): SetKind | undefined {

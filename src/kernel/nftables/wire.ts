@@ -10,10 +10,13 @@ export const nft = {
   getTable: base | 1,
   newChain: base | 3,
   getChain: base | 4,
+  delChain: base | 5,
   newRule: base | 6,
   getRule: base | 7,
+  delRule: base | 8,
   newSet: base | 9,
   getSet: base | 10,
+  delSet: base | 11,
   newElements: base | 12,
   getElements: base | 13,
   delElements: base | 14,
@@ -31,11 +34,14 @@ export const attribute = {
   chainName: 3,
   chainHook: 4,
   ruleChain: 2,
+  ruleExpressions: 4,
   ruleUserdata: 7,
   setName: 2,
   setFlags: 3,
   setKeyType: 4,
   setKeyLength: 5,
+  setId: 10,
+  setUserdata: 13,
   elementsSet: 2,
   elementsList: 3,
   listItem: 1,
@@ -46,11 +52,47 @@ export const attribute = {
   dataVerdict: 2,
   verdictCode: 1,
   verdictChain: 2,
+  expressionName: 1,
+  expressionData: 2,
+  metaDestination: 1,
+  metaKey: 2,
+  metaSource: 3,
+  payloadDestination: 1,
+  payloadBase: 2,
+  payloadOffset: 3,
+  payloadLength: 4,
+  compareSource: 1,
+  compareOperator: 2,
+  compareData: 3,
+  bitwiseSource: 1,
+  bitwiseDestination: 2,
+  bitwiseLength: 3,
+  bitwiseMask: 4,
+  bitwiseXor: 5,
+  lookupSet: 1,
+  lookupSource: 2,
+  lookupFlags: 5,
+  immediateDestination: 1,
+  immediateData: 2,
 } as const;
 
 export const intervalEnd = 0x1;
 export const setFlag = { interval: 0x4, map: 0x8 } as const;
-export const verdictCode = { drop: 0, accept: 1, goto: -4 } as const;
+export const verdictCode = { drop: 0, accept: 1, jump: -3, goto: -4, return: -5 } as const;
+export type VerdictName = keyof typeof verdictCode;
+
+/** libnftables' numbers of the types of keys; a concatenation has six bits for each part (datatype.h). */
+export const keyType = { ipv4: 7, ipv6: 8, protocol: 12, service: 13, interfaceName: 41 } as const;
+
+/** For libnftables, which lists the set: its keys are in network order (udata.h, NFTNL_UDATA_SET_KEYBYTEORDER). */
+export const setUserdata = Uint8Array.of(0, 4, 2, 0, 0, 0);
+
+export function writeVerdict(writer: MessageWriter, name: VerdictName, chain?: string): void {
+  writer.nest(attribute.dataVerdict, () => {
+    writer.attributeU32Network(attribute.verdictCode, verdictCode[name]);
+    if (chain !== undefined) writer.attributeText(attribute.verdictChain, chain);
+  });
+}
 
 export function nfgenmsg(writer: MessageWriter, family = familyInet, resource = 0): MessageWriter {
   return writer.u8(family).u8(0).u16Network(resource);
