@@ -31,6 +31,8 @@ interface Claims {
 export class RoutePlan {
   readonly #tracker = new Tracker<string, Route>(sameRoute);
   readonly #claims = new Map<Cidr, Claims>();
+  /** Keys of routes that were seen over an interface, by its index; the tracker knows whether they still are. */
+  readonly #seenOver = new Map<number, Set<string>>();
   #remote: ReadonlyMap<Cidr, IpAddress> = new Map();
   #sources: Readonly<Record<4 | 6, IpAddress | undefined>> = { 4: undefined, 6: undefined };
   #blackholes: readonly Cidr[] = [];
@@ -87,11 +89,14 @@ export class RoutePlan {
 
   observed(routes: readonly Route[]): void {
     this.#tracker.observed(new Map(routes.map((route) => [routeKey(route.destination, route.metric), route])));
+    this.#seenOver.clear();
+    for (const route of routes) this.#noteInterface(route);
   }
 
   /** The kernel has this route now. */
   seen(route: Route): void {
     this.#tracker.applied(routeKey(route.destination, route.metric), route);
+    this.#noteInterface(route);
   }
 
   gone(route: Pick<Route, "destination" | "metric">): void {
@@ -100,8 +105,17 @@ export class RoutePlan {
 
   /** The kernel removes the routes over a link that goes down or away, without a word about IPv4. */
   linkGone(interfaceIndex: number): void {
-    for (const [key, { target }] of [...this.#tracker.allActual])
-      if (target.kind === "link" && target.interfaceIndex === interfaceIndex) this.#tracker.applied(key, undefined);
+    for (const key of this.#seenOver.get(interfaceIndex) ?? []) {
+      const target = this.#tracker.actual(key)?.target;
+      if (target?.kind === "link" && target.interfaceIndex === interfaceIndex) this.#tracker.applied(key, undefined);
+    }
+    this.#seenOver.delete(interfaceIndex);
+  }
+
+  #noteInterface({ destination, metric, target }: Route): void {
+    if (target.kind !== "link") return;
+    const keys = this.#seenOver.get(target.interfaceIndex) ?? new Set();
+    this.#seenOver.set(target.interfaceIndex, keys.add(routeKey(destination, metric)));
   }
 
   #claim(cidr: Cidr, change: (claims: Claims) => void): void {
