@@ -53,17 +53,32 @@ export class NodeHost implements AsyncDisposable {
     }
   }
 
-  /** Interfaces for endpoints that nobody sends from; their other ends are in the same namespace. */
-  addInterfaces(endpoints: readonly number[]): void {
+  /**
+   * Interfaces for endpoints that nobody sends from. Their other ends share one namespace, without IPv6, as Docker leaves
+   * containers that have no such address.
+   * @param options.ipv6 other than the agent leaves it on the interfaces that it makes for such endpoints.
+   */
+  addInterfaces(endpoints: readonly number[], options: { readonly ipv6?: boolean } = {}): void {
+    const far = new TestNamespace("far");
+    this.#containers.push(far);
+    far.must("sysctl", "-qw", "net.ipv6.conf.default.disable_ipv6=1");
     // As the agent's own: else IPv6 addresses go on changing for seconds, and a dump of them begins anew each time.
     this.namespace.must("sysctl", "-qw", "net.ipv6.conf.default.accept_dad=0");
-    const commands = endpoints.flatMap((at) => {
+    if (options.ipv6 !== true) this.namespace.must("sysctl", "-qw", "net.ipv6.conf.default.disable_ipv6=1");
+    const near = endpoints.flatMap((at) => {
       const name = ClusterDocuments.interfaceOf(at);
-      return [`link add ${name} type veth peer name far${at}`, `link set ${name} up`, `link set far${at} up`];
+      return [`link add ${name} type veth peer name far${at} netns ${far.name}`, `link set ${name} up`];
     });
-    const options = { stdin: commands.join("\n"), timeoutMs: 120_000 };
-    const { exitCode, stderr } = this.namespace.run(["ip", "-batch", "-"], options);
-    if (exitCode !== 0) throw new Error(`ip: ${stderr}`);
+    for (const [{ namespace }, commands] of [
+      [this, near],
+      [{ namespace: far }, endpoints.map((at) => `link set far${at} up`)],
+    ] as const) {
+      const { exitCode, stderr } = namespace.run(["ip", "-batch", "-"], {
+        stdin: commands.join("\n"),
+        timeoutMs: 120_000,
+      });
+      if (exitCode !== 0) throw new Error(`ip: ${stderr}`);
+    }
   }
 
   /** A namespace behind an endpoint's interface, that sends and answers as its container would. */

@@ -31,6 +31,7 @@ test(
         [`ipv4/conf/cali${name}/proxy_arp`, "1"],
         [`ipv4/conf/cali${name}/forwarding`, "1"],
         [`ipv4/neigh/cali${name}/proxy_delay`, "0"],
+        [`ipv6/conf/cali${name}/disable_ipv6`, "0"],
         [`ipv6/conf/cali${name}/accept_ra`, "0"],
         [`ipv6/conf/cali${name}/proxy_ndp`, "1"],
         [`ipv6/conf/cali${name}/forwarding`, "1"],
@@ -53,13 +54,53 @@ test(
 );
 
 test(
+  "an interface comes up without IPv6 and gets it with the first such address, of its own or another it may send from",
+  async () => {
+    await using host = new TestHost("ir");
+    await using dataplane = await host.open();
+    dataplane.setInSync();
+    const alone = endpointOf("a", web, []);
+    const kernel = () => {
+      const setting = host.namespace.must("cat", "/proc/sys/net/ipv6/conf/calia/disable_ipv6").trim();
+      const routes = host.namespace.must("ip", "-6", "route", "show", "table", "all", "dev", "calia");
+      return { setting, hasRoutes: routes !== "" };
+    };
+    for (const more of [
+      { addresses: [...alone.addresses, parseIpAddress("fd65::1")] },
+      { allowedSources: [parseCidr("fd66::/64")] },
+      { siblingAddresses: [parseIpAddress("fd65::2")] },
+    ]) {
+      // Nobody's at first, then of an endpoint that has IPv4 only.
+      await host.container(dataplane, "a", web);
+      expect(kernel()).toEqual({ setting: "1", hasRoutes: false });
+      dataplane.endpoint("/test/a", { ...alone, allowedSources: [parseCidr("192.0.2.0/24")] });
+      await dataplane.apply();
+      expect(kernel()).toEqual({ setting: "1", hasRoutes: false });
+      dataplane.endpoint("/test/a", { ...alone, ...more });
+      await dataplane.apply();
+      expect(kernel()).toEqual({ setting: "0", hasRoutes: true });
+      // And at once where it is known before.
+      await dataplane.removeVeth("calia");
+      await host.container(dataplane, "a", web);
+      expect(kernel()).toEqual({ setting: "0", hasRoutes: true });
+      await dataplane.removeVeth("calia");
+      dataplane.endpoint("/test/a", undefined);
+      await dataplane.apply();
+    }
+  },
+  timeoutMs,
+);
+
+test(
   "13: a foreign route to an endpoint's interface is removed; where they are permitted, Calico's strays are all the same",
   async () => {
     await using host = new TestHost("ir");
     let attention = 0;
     await using dataplane = await host.open({ onNeedsApply: () => attention++, watchEveryMs: 10 });
     dataplane.ruleList("profile/open", { inbound: [rule("allow")], outbound: [rule("allow")] });
-    dataplane.endpoint("/test/a", endpointOf("a", web, ["profile/open"]));
+    const ipv4Only = endpointOf("a", web, ["profile/open"]);
+    const endpoint = { ...ipv4Only, addresses: [...ipv4Only.addresses, parseIpAddress("fd65::1")] };
+    dataplane.endpoint("/test/a", endpoint);
     dataplane.setInSync();
     await dataplane.apply();
     await host.container(dataplane, "a", web);
@@ -93,7 +134,7 @@ test(
     await dataplane.close();
     await using second = await host.open();
     second.ruleList("profile/open", { inbound: [rule("allow")], outbound: [rule("allow")] });
-    second.endpoint("/test/a", endpointOf("a", web, ["profile/open"]));
+    second.endpoint("/test/a", endpoint);
     await second.apply();
     expect(routes()).toContain("10.65.9.1 dev calia proto static");
     second.setInSync();

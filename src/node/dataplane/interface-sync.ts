@@ -11,7 +11,7 @@ import type { Link } from "../../kernel/links.ts";
 import type { EndpointEnforcement } from "../../policy/enforcement.ts";
 import { linkAlias } from "./chain-names.ts";
 import { EndpointInterfaces } from "./endpoint-interfaces.ts";
-import { configureInterface, isConfigured } from "./interface-settings.ts";
+import { configureInterface, disableIpv6, isConfigured } from "./interface-settings.ts";
 import type { RoutePlan } from "./route-plan.ts";
 
 export interface VethRequest {
@@ -160,6 +160,8 @@ export class InterfaceSync {
       const duplicateDetection = ["ipv6", "conf", name, "accept_dad"];
       if (this.#network.readSetting(duplicateDetection) !== undefined)
         this.#network.writeSetting(duplicateDetection, "0");
+      const endpoint = this.#enforced.get(name);
+      if (endpoint === undefined || !hasIpv6(endpoint)) disableIpv6(this.#network, name);
       this.#network.setLink(name, { up: true });
     } catch (error) {
       this.#network.deleteLink(name);
@@ -208,8 +210,9 @@ export class InterfaceSync {
   }
 }
 
-function hasIpv6(endpoint: EndpointEnforcement): boolean {
-  return endpoint.addresses.some((address) => address.includes(":"));
+/** Whether any packet of it may be IPv6. */
+function hasIpv6({ addresses, allowedSources = [], siblingAddresses = [] }: EndpointEnforcement): boolean {
+  return [...addresses, ...allowedSources, ...siblingAddresses].some((address) => address.includes(":"));
 }
 
 function hasOtherSources({ allowedSources = [], siblingAddresses = [] }: EndpointEnforcement): boolean {
