@@ -62,6 +62,9 @@ ETCD_AUTHORITY (each first with the prefix CALICO_), else /etc/calico/calicoctl.
 
 export const role: Role = { summary: "Calico's command line", run: (argv, io) => runCalicoctl(argv, io) };
 
+/** With the datastore type etcdv3 the original reads it and does nothing with it. */
+const contextWarning = "WARNING: --context names a Kubernetes context; the datastore is etcd, where it has no effect\n";
+
 export interface CalicoctlOptions {
   readonly clock?: Clock;
   readonly openStore?: OpenStore;
@@ -133,7 +136,8 @@ async function call(
   try {
     checkGlobalFlags(flags);
     const { run, help: commandHelp } = await entry.load();
-    if (flags.short && entry.family !== "modern") return usageFailure(io, commandHelp);
+    if (flags.modernOnly && entry.family !== "modern") return usageFailure(io, commandHelp);
+    if (flags.context !== undefined) io.stderr(contextWarning);
     const done = run(context, args);
     const interrupted = untilAborted(io.signal).then(() => (handlesInterrupt ? done : interruptedBy(entry.family, io)));
     return await Promise.race([done, interrupted]);

@@ -8,7 +8,8 @@ import { masterUsage, parseMasterFlags } from "../mesos/master/flags.ts";
 import { runMaster } from "../mesos/master/start-master.ts";
 import { resolveConnection } from "../store/connection-settings.ts";
 
-const storeVariables = ["CALICO_ETCD_ENDPOINTS", "ETCD_ENDPOINTS", "ETCD_AUTHORITY"];
+const storeVariables = ["ETCD_ENDPOINTS", "ETCD_DISCOVERY_SRV"].flatMap((name) => [`CALICO_${name}`, name]);
+storeVariables.push("ETCD_AUTHORITY");
 
 export const role: Role = {
   summary: "the cluster master: Mesos v1 scheduler and operator APIs",

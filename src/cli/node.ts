@@ -34,7 +34,8 @@ Usage: margay node [options]
   --ip=ADDRESS           its address as other hosts reach it: an address, autodetect or none (default: IP, else what its
                          Node says, else autodetect)
   --ip6=ADDRESS          the same for IPv6 (default: IP6, else what its Node says)
-  --store=URL[,URL...]   the datastore (default: ETCD_ENDPOINTS, ETCD_AUTHORITY, /etc/calico/calicoctl.cfg, http://127.0.0.1:2379)
+  --store=URL[,URL...]   the datastore (default: ETCD_ENDPOINTS, ETCD_DISCOVERY_SRV, ETCD_AUTHORITY, /etc/calico/calicoctl.cfg,
+                         http://127.0.0.1:2379)
   --run-dir=DIR          holds node.sock, the node's own API (default /run/margay)
   --state-dir=DIR        what must survive a restart (default /var/lib/margay/node)
   --nodename-file=FILE   keeps the name (default: CALICO_NODENAME_FILE, /var/lib/calico/nodename)

@@ -207,7 +207,15 @@ const refusedInputs: readonly [
     absent,
     "certificates are set, but http://b:1 is without TLS",
   ],
-  ["discovery", undefined, { ETCD_DISCOVERY_SRV: "example.org" }, absent, "SRV record is not supported"],
+  ["a domain that is none", undefined, { ETCD_DISCOVERY_SRV: "a b" }, absent, '"a b" is no domain'],
+  ["a domain of a file that is none", undefined, {}, fileWith("spec: {etcdDiscoverySrv: a..b}"), '"a..b" is no domain'],
+  [
+    "endpoints and discovery in a file",
+    undefined,
+    {},
+    fileWith("spec: {etcdDiscoverySrv: e, etcdEndpoints: 'http://a:1'}"),
+    'use either "etcdEndpoints" or "etcdDiscoverySrv"',
+  ],
   [
     "endpoints and discovery",
     undefined,

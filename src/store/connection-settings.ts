@@ -5,8 +5,8 @@
  * > /etc/calico/calicoctl.cfg (spec.etcdEndpoints) > http://127.0.0.1:2379.
  * - Certificates, user and password come from the environment, else, if the endpoints come from the file, from the file:
  *   those of one store are not shown to another.
- * - What is asked for but cannot be honoured (discovery by SRV record, the kubernetes datastore, certificates for a plain
- *   http endpoint) is refused with one sentence: connecting without it would be a quiet downgrade.
+ * - Beside the endpoints, environment and file may name a domain whose SRV records name them; not both.
+ * - What is asked for but cannot be honoured (the kubernetes datastore, certificates for a plain http endpoint) is refused with one sentence: connecting without it would be a quiet downgrade.
  */
 import { readFileSync } from "node:fs";
 import { BadInput, OperationError } from "../base/errors.ts";
@@ -19,8 +19,8 @@ export const defaultEndpoint = "http://127.0.0.1:2379";
 export type Environment = Readonly<Record<string, string | undefined>>;
 
 /** What flags, environment and file can say about the connection. */
-export interface ConnectionSettings extends Pick<EtcdConnectionOptions, "tls" | "user"> {
-  /** URLs such as http://10.0.0.1:2379, without path; never empty. */
+export interface ConnectionSettings extends Pick<EtcdConnectionOptions, "tls" | "user" | "discovery"> {
+  /** URLs such as http://10.0.0.1:2379, without path; empty only where DNS is to be asked. */
   readonly endpoints: readonly string[];
   /** Who named the endpoints: "--store", "ETCD_ENDPOINTS", a file; undefined: nobody. */
   readonly source: string | undefined;
@@ -39,29 +39,21 @@ export function resolveConnection(
   const spec = readConfigFile(file);
   const fromFile: Read = (name) => textOf(spec?.[name], `${file}: spec.${name}`);
   if (spec !== undefined) refuseUnsupported(fromFile, file);
-  const endpoints = fromFile("etcdEndpoints");
-  if (endpoints === undefined)
+  const parsed = namedBy(fromFile, `${file}: spec.`, file);
+  if (parsed === undefined)
     return settingsOf({ endpoints: [defaultEndpoint], source: undefined }, fromEnv, "environment");
-  const parsed = { endpoints: parseEndpoints(endpoints, `${file}: spec.etcdEndpoints`), source: file };
   const anyInEnv = credentialNames.some((name) => fromEnv(name) !== undefined);
   return anyInEnv ? settingsOf(parsed, fromEnv, "environment") : settingsOf(parsed, fromFile, file);
 }
 
-type Named = Pick<ConnectionSettings, "endpoints" | "source">;
+type Named = Pick<ConnectionSettings, "endpoints" | "discovery" | "source">;
 type Read = (name: SettingName) => string | undefined;
 
 /** By a flag or by the environment. */
 function endpointsNamed(flag: string | undefined, env: Environment): Named | undefined {
   if (flag !== undefined) return { endpoints: parseEndpoints(flag, "--store"), source: "--store" };
-  const fromEnv = variable(env, "ETCD_ENDPOINTS");
-  if (fromEnv !== undefined && variable(env, "ETCD_DISCOVERY_SRV") !== undefined) {
-    throw new BadInput(
-      "ETCD_DISCOVERY_SRV",
-      'multiple discovery or bootstrap options specified, use either "etcdEndpoints" or "etcdDiscoverySrv"',
-      "only one of ETCD_ENDPOINTS and ETCD_DISCOVERY_SRV",
-    );
-  }
-  if (fromEnv !== undefined) return { endpoints: parseEndpoints(fromEnv, "ETCD_ENDPOINTS"), source: "ETCD_ENDPOINTS" };
+  const fromEnv = namedBy((name) => variable(env, environmentNames[name]), "", undefined);
+  if (fromEnv !== undefined) return fromEnv;
   const authority = variable(env, "ETCD_AUTHORITY");
   if (authority === undefined) return undefined;
   const scheme = variable(env, "ETCD_SCHEME") ?? "http";
@@ -70,6 +62,35 @@ function endpointsNamed(flag: string | undefined, env: Environment): Named | und
     .map((part) => part.trim())
     .map((part) => (part.includes("://") ? part : `${scheme}://${part}`));
   return { endpoints: parseEndpoints(urls.join(","), "ETCD_AUTHORITY"), source: "ETCD_AUTHORITY" };
+}
+
+/** By endpoints or by a domain, not by both. @param source undefined: the variable */
+function namedBy(read: Read, before: string, source: string | undefined): Named | undefined {
+  const where = (name: "etcdEndpoints" | "etcdDiscoverySrv") =>
+    source === undefined ? environmentNames[name] : `${before}${name}`;
+  const [text, domain] = [read("etcdEndpoints"), read("etcdDiscoverySrv")];
+  if (text !== undefined && domain !== undefined) {
+    throw new BadInput(
+      where("etcdDiscoverySrv"),
+      'multiple discovery or bootstrap options specified, use either "etcdEndpoints" or "etcdDiscoverySrv"',
+      `only one of ${where("etcdEndpoints")} and ${where("etcdDiscoverySrv")}`,
+    );
+  }
+  if (domain !== undefined) {
+    const path = where("etcdDiscoverySrv");
+    return { endpoints: [], discovery: checkDomain(domain, path), source: source ?? path };
+  }
+  if (text === undefined) return undefined;
+  const path = where("etcdEndpoints");
+  return { endpoints: parseEndpoints(text, path), source: source ?? path };
+}
+
+function checkDomain(text: string, path: string): string {
+  const domain = text.replace(/\.$/, "");
+  const label = /^[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9])?$/i;
+  if (domain.length > 200 || !domain.split(".").every((part) => label.test(part)))
+    throw new BadInput(path, `"${text}" is no domain`, "a name such as example.org");
+  return domain;
 }
 
 function settingsOf(named: Named, read: Read, where: string): ConnectionSettings {
@@ -180,9 +201,6 @@ function refuseUnsupported(read: Read, where: string): void {
   const type = read("datastoreType");
   if (type !== undefined && type !== "etcdv3") {
     throw new BadInput(`${where}: datastoreType`, `"${type}" is not supported`, "etcdv3");
-  }
-  if (read("etcdDiscoverySrv") !== undefined) {
-    throw unsupported(`${where}: discovery of etcd by SRV record is not supported`, "list the endpoints instead");
   }
 }
 

@@ -8,11 +8,14 @@ import type { Log } from "../base/log.ts";
 import { EtcdError, unavailable } from "./etcd-error.ts";
 import { Auth } from "./etcd-protocol/etcd-api.ts";
 import { GrpcChannel, type TlsSettings } from "./etcd-protocol/grpc-channel.ts";
+import { discoverEndpoints } from "./srv-discovery.ts";
 
 const connectTimeoutMs = 2_000;
 
 export interface EtcdConnectionOptions {
   readonly endpoints: readonly string[];
+  /** A domain whose SRV records name the endpoints, asked anew for each connection. */
+  readonly discovery?: string | undefined;
   readonly clock: Clock;
   readonly log: Pick<Log, "debug" | "warn">;
   /** Of https endpoints. */
@@ -30,7 +33,8 @@ export class EtcdConnection {
   #closed = false;
 
   constructor(options: EtcdConnectionOptions) {
-    if (options.endpoints.length === 0) throw unavailable("no etcd endpoints specified");
+    if (options.endpoints.length === 0 && options.discovery === undefined)
+      throw unavailable("no etcd endpoints specified");
     this.#options = options;
   }
 
@@ -70,7 +74,11 @@ export class EtcdConnection {
   }
 
   async #dial(): Promise<GrpcChannel> {
-    const { endpoints, clock, log, tls } = this.#options;
+    const { clock, log, tls, discovery } = this.#options;
+    const endpoints =
+      discovery === undefined
+        ? this.#options.endpoints
+        : await discoverEndpoints(discovery, { needsTls: tls !== undefined });
     const failures: string[] = [];
     for (let attempt = 0; attempt < endpoints.length; attempt++) {
       const index = (this.#next + attempt) % endpoints.length;

@@ -10,11 +10,13 @@ export interface GlobalFlags {
   readonly logLevel: string | undefined;
   readonly requestTimeout: string | undefined;
   readonly allowVersionMismatch: boolean;
-  /** -c or -l was written: only the modern commands have them. */
-  readonly short: boolean;
+  /** Of Kubernetes: means nothing to an etcd datastore. */
+  readonly context: string | undefined;
+  /** -c, -l or --context was written: only the modern commands have them. */
+  readonly modernOnly: boolean;
 }
 
-type ValueFlag = "store" | "etcd" | "config" | "logLevel" | "requestTimeout" | "ignored";
+type ValueFlag = "store" | "etcd" | "config" | "logLevel" | "requestTimeout" | "context";
 
 const flagsWithValue: Readonly<Record<string, ValueFlag>> = {
   "--store": "store",
@@ -24,7 +26,7 @@ const flagsWithValue: Readonly<Record<string, ValueFlag>> = {
   "-l": "logLevel",
   "--log-level": "logLevel",
   "--request-timeout": "requestTimeout",
-  "--context": "ignored",
+  "--context": "context",
 };
 
 /** Without flags in the answer: what is wrong with them. */
@@ -34,7 +36,7 @@ export function readGlobalFlags(argv: readonly string[]): {
 } {
   const values: Partial<Record<ValueFlag, string>> = {};
   const words: string[] = [];
-  let [short, allowVersionMismatch] = [false, false];
+  let [modernOnly, allowVersionMismatch] = [false, false];
   for (let at = 0; at < argv.length; at++) {
     const word = argv[at] ?? "";
     if (word === "--") {
@@ -53,11 +55,11 @@ export function readGlobalFlags(argv: readonly string[]): {
     }
     const value = rest.length > 0 ? rest.join("=") : argv[++at];
     if (value === undefined) return { flags: undefined, words: [`calicoctl: ${flag} needs a value`] };
-    short ||= !flag.startsWith("--");
+    modernOnly ||= !flag.startsWith("--") || meaning === "context";
     values[meaning] = value;
   }
-  const { store, etcd, config, logLevel, requestTimeout } = values;
-  return { flags: { store, etcd, config, logLevel, requestTimeout, allowVersionMismatch, short }, words };
+  const { store, etcd, config, logLevel, requestTimeout, context } = values;
+  return { flags: { store, etcd, config, logLevel, requestTimeout, context, allowVersionMismatch, modernOnly }, words };
 }
 
 /** How long a command waits for a store that does not answer. */

@@ -5,6 +5,7 @@ import type { Clock } from "../../base/clock.ts";
 import { BadInput, OperationError } from "../../base/errors.ts";
 import type { RoleIo } from "../../base/role.ts";
 import { type ConnectionSettings, configFilePath, resolveConnection } from "../../store/connection-settings.ts";
+import { discoverEndpoints } from "../../store/srv-discovery.ts";
 import type { Store } from "../../store/store.ts";
 import { checkStoreVariables } from "./classic/store-variables.ts";
 import { CommandFailure, type CommandFamily, type StorePlace } from "./command.ts";
@@ -45,8 +46,10 @@ function connectionOf(flags: GlobalFlags, io: RoleIo): ConnectionSettings {
 }
 
 /** For what does not ask the store through `openStore`. @throws BadInput, OperationError */
-export function storePlace(flags: GlobalFlags, io: RoleIo): StorePlace {
-  const { endpoints, source } = connectionOf(flags, io);
+export async function storePlace(flags: GlobalFlags, io: RoleIo): Promise<StorePlace> {
+  const { endpoints: named, discovery, source, tls } = connectionOf(flags, io);
+  const endpoints =
+    discovery === undefined ? named : await discoverEndpoints(discovery, { needsTls: tls !== undefined });
   if (source === undefined) return { endpoints, from: "nobody" };
   return { endpoints, from: (flags.store ?? flags.etcd) === undefined ? "settings" : "flag" };
 }
@@ -61,7 +64,8 @@ export function storeAdvice(flags: GlobalFlags, io: RoleIo): string {
   }
 }
 
-function whence({ endpoints, source }: ConnectionSettings): string {
+function whence({ endpoints, discovery, source }: ConnectionSettings): string {
   const why = source === undefined ? `by default: no --store, ETCD_ENDPOINTS or ${configFilePath}` : `from ${source}`;
-  return `${endpoints.join(",")} (${why})`;
+  const where = discovery === undefined ? endpoints.join(",") : `where SRV records of ${discovery} say`;
+  return `${where} (${why})`;
 }

@@ -200,6 +200,20 @@ for (const [line, stdout, stderr] of globalFlags) {
   });
 }
 
+test("--context is of Kubernetes: today's commands say that it has no effect, the classic ones do not know it", async () => {
+  await using at = await calicoctlCluster();
+  const warning = "WARNING: --context names a Kubernetes context; the datastore is etcd, where it has no effect\n";
+  for (const words of ["--context=prod get tiers", "get tiers --context prod"]) {
+    expect(await at.run(words)).toMatchObject({ code: 0, stderr: warning });
+  }
+  expect(await at.run("pool show --context=prod")).toMatchObject({
+    code: 1,
+    stdout: "",
+    stderr: expect.stringContaining("calicoctl pool show"),
+  });
+  expect((await at.run("get tiers --context")).stderr).toContain("--context needs a value");
+});
+
 test("--log-level info says which store and why, whatever the command's outcome", async () => {
   await using at = await calicoctlCluster();
   const said = await at.run("get nodes -l info", { env: { ETCD_ENDPOINTS: "http://a:1,b:2" } });

@@ -1,6 +1,6 @@
 /** `calicoctl diff -f FILE`: what `apply` would change, as a unified diff; writes nothing. */
 
-import { type CalicoctlContext, UsageError } from "../command.ts";
+import { type CalicoctlContext, CommandFailure, UsageError } from "../command.ts";
 import { DryRunStore } from "../dry-run-store.ts";
 import { ensureInitialized } from "../ensure-initialized.ts";
 import { fileTasks } from "./file-resources.ts";
@@ -16,7 +16,8 @@ export const diffUsage = `Usage:
 export const diffHelp = `Shows what "calicoctl apply" of the same file would change, as a unified diff. Writes nothing.
 
 ${diffUsage}
-Exit code: 0 no difference, 1 differences (or the datastore does not answer), 2 a resource would be refused.
+Exit code: 0 no difference, 1 differences (or the datastore does not answer), 2 a resource would be refused, or
+the file cannot be read.
 
 Examples:
   calicoctl diff -f policy.yaml
@@ -31,7 +32,15 @@ export async function diff(context: CalicoctlContext, args: readonly string[]): 
   const { values, positionals } = readWords(args, fileFlags, diffUsage);
   const { filename: source, recursive, namespace } = values;
   if (source === undefined || positionals.length > 0) throw new UsageError(diffUsage);
-  const tasks = await fileTasks(context, "apply", { source, recursive, namespace, skipEmpty: values["skip-empty"] });
+  const tasks = await fileTasks(context, "apply", {
+    source,
+    recursive,
+    namespace,
+    skipEmpty: values["skip-empty"],
+  }).catch((error: unknown) => {
+    if (!(error instanceof CommandFailure)) throw error;
+    throw new CommandFailure(error.stream, error.message, exit.failed);
+  });
   const copy = new DryRunStore(await store());
   await ensureInitialized(copy, clock);
   const writer = new ResourceWriter({ store: copy, clock, signal: io.signal, ipam: undefined });
