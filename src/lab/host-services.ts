@@ -30,6 +30,7 @@ export interface HostServicesOptions {
   readonly store: StoreKind;
   readonly storeEndpoint: string;
   readonly parts: LabParts;
+  readonly nodeEnvironment: Readonly<Record<string, string>>;
   /** Process ids of the hosts' holders. */
   readonly pids: ReadonlyMap<string, number>;
 }
@@ -81,11 +82,12 @@ function store({ plan, store, storeEndpoint, pids }: HostServicesOptions, host: 
   };
 }
 
-function node({ plan, storeEndpoint, pids }: HostServicesOptions, host: HostPlan): PlacedService {
+function node({ plan, storeEndpoint, pids, nodeEnvironment }: HostServicesOptions, host: HostPlan): PlacedService {
   return {
     name: "node",
     host: host.name,
     after: [`${plan.hosts[0]?.name}/store`],
+    env: nodeEnvironment,
     words: margay("node", `--name=${host.name}`, `--ip=${host.address}`, `--store=${storeEndpoint}`),
     probe: httpProbe(pids, host, "127.0.0.1", 9099, "/readiness"),
     readyWithinMs,

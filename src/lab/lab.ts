@@ -27,6 +27,8 @@ export interface LabOptions {
   readonly hosts?: number;
   readonly store?: StoreKind;
   readonly parts?: LabParts;
+  /** Of each host's node. */
+  readonly nodeEnvironment?: Readonly<Record<string, string>>;
   /** On the machine's 127.0.0.1; without a number the usual one, or the next free one. */
   readonly apiPort?: number;
   readonly masterPort?: number;
@@ -304,7 +306,8 @@ export class Lab implements AsyncDisposable {
     const pids = new Map(this.#hosts.map(({ name, pid }) => [name, pid]));
     const { name: lab, plan, store, storeEndpoint } = this;
     const parts = this.#options.parts ?? "all";
-    const placed = hostServices({ lab, plan, store, storeEndpoint, parts, pids });
+    const { nodeEnvironment = {} } = this.#options;
+    const placed = hostServices({ lab, plan, store, storeEndpoint, parts, pids, nodeEnvironment });
     for (const definition of placed) {
       const host = this.#host(definition.host);
       const service = new Service({

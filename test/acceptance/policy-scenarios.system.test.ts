@@ -1,6 +1,6 @@
 /**
  * The policy scenarios that people know from the old guides (dcos-and-quickstart.md 8), typed as they stand there, with real
- * packets over two hosts. Isolation by profile is in classic-containers and seed-guide, by network and with a static address in
+ * packets over two hosts; a test's numbers are those of the scenarios. Isolation by profile is in classic-containers and seed-guide, by network and with a static address in
  * docker-networks, IPv6 in ipv6.
  */
 
@@ -14,7 +14,8 @@ const hosts = new Map<string, string>();
 const names = (text: string) => text.split(" ");
 
 beforeAll(async () => {
-  cluster = await Cluster.create({ hosts: 2, name: "t-scen" });
+  const nodeEnvironment = { CALICO_LIBNETWORK_LABEL_ENDPOINTS: "true" };
+  cluster = await Cluster.create({ hosts: 2, parts: "network", name: "t-scen", nodeEnvironment });
 }, 180_000);
 afterAll(async () => {
   await cluster?.[Symbol.asyncDispose]();
@@ -24,9 +25,16 @@ const calicoctl = (line: string, stdin = "") =>
   cluster.on("host2", "sh", "-c", `calicoctl ${line} <<'END'\n${stdin}\nEND`);
 
 /** A container that answers with its name on the ports. */
-async function start(host: string, name: string, network: string, ports = "", options = ""): Promise<void> {
+async function start(
+  host: string,
+  name: string,
+  network: string,
+  ports = "",
+  options = "",
+  flags: readonly string[] = [],
+): Promise<void> {
   const given = options === "" ? ["--net", network] : ["--network", `name=${network},${options}`];
-  await cluster.on(host, "docker", "run", "-d", "--name", name, ...given, "tools", "sleep", "86400");
+  await cluster.on(host, "docker", "run", "-d", "--name", name, ...given, ...flags, "tools", "sleep", "86400");
   for (const port of names(ports).filter((text) => text !== "")) {
     const listener = `TCP-LISTEN:${port},fork,reuseaddr`;
     await cluster.on(host, "docker", "exec", "-d", name, "socat", listener, `SYSTEM:echo ${name}`);
@@ -182,3 +190,105 @@ spec:
   await calicoctl("delete -f -", policy);
   await becomes([], ["client1 -> server1 80"]);
 }, 120_000);
+
+test("15: labels of Docker's on a container are labels of its endpoint, and policy goes by them", async () => {
+  await cluster.createNetwork("labelled");
+  const label = (value: string) => ["--label", `org.projectcalico.label.role=${value}`];
+  await start("host1", "db", "labelled", "6379 6380", "", [...label("db"), "--label", "other=x"]);
+  await start("host2", "app", "labelled", "", "", label("app"));
+  await start("host2", "plain", "labelled", "");
+  const template = "{{range .}}{{range .Items}}{{.ObjectMeta.Labels}}\\n{{end}}{{end}}";
+  await eventually("the labels are there", async () => {
+    const shown = await calicoctl(`get wep -A -o 'go-template=${template}'`);
+    for (const role of ["role:db", "role:app"]) expect(shown).toContain(role);
+    expect(shown).not.toContain("other:x");
+  });
+  await becomes(["app -> db 6380", "plain -> db 6379"], []);
+  const policy = `
+apiVersion: projectcalico.org/v3
+kind: NetworkPolicy
+metadata: {name: redis, namespace: libnetwork}
+spec:
+  selector: role == 'db'
+  types: [Ingress]
+  ingress:
+  - {action: Allow, protocol: TCP, source: {selector: role == 'app'}, destination: {ports: [6379]}}
+`;
+  await calicoctl("apply -f -", policy);
+  await becomes(["app -> db 6379"], ["app -> db 6380", "app -> db ping", "plain -> db 6379"]);
+  await calicoctl("delete -f -", policy);
+}, 120_000);
+
+/** A container that connects anew five times a second and keeps what came of it: "TIME answer" or "TIME -". */
+async function startProbe(client: string, server: string, port: number): Promise<void> {
+  const address = addresses.get(server) ?? "";
+  const once = `a=$(nc -w 1 ${address} ${port} </dev/null); echo "$(cut -d' ' -f1 /proc/uptime) \${a:--}"; sleep 0.2`;
+  const script = `while true; do ${once}; done >/tmp/probe`;
+  await cluster.on(hosts.get(client) ?? "", "docker", "exec", "-d", client, "sh", "-c", script);
+}
+
+interface Probed {
+  readonly atSeconds: number;
+  readonly passed: boolean;
+}
+
+async function probed(client: string): Promise<readonly Probed[]> {
+  const text = await cluster.on(hosts.get(client) ?? "", "docker", "exec", client, "cat", "/tmp/probe");
+  return [...text.matchAll(/^([\d.]+) (\S+)$/gm)].map(([, at, answer]) => ({
+    atSeconds: Number(at),
+    passed: answer !== "-",
+  }));
+}
+
+const liveWithinSeconds = 2;
+
+test("18: with a probe running, a rule that comes and goes counts for new connections within 2 s, on both hosts", async () => {
+  await cluster.createNetwork("live");
+  await start("host1", "served", "live", "80 81");
+  await start("host1", "near", "applications");
+  await start("host2", "far", "applications");
+  for (const client of ["near", "far"]) await startProbe(client, "served", 80);
+  // Opened while the rule is there, and used when it is not: established connections follow connection tracking.
+  const rule = "profile live rule add inbound allow tcp from tag applications to ports 80,82";
+  const undo = "profile live rule remove inbound allow tcp from tag applications to ports 80,82";
+  const echo = ["socat", "TCP-LISTEN:82,fork,reuseaddr", "PIPE"];
+  await cluster.on("host1", "docker", "exec", "-d", "served", ...echo);
+  for (const round of [1, 2]) {
+    for (const [line, passes] of [
+      [rule, true],
+      [undo, false],
+    ] as const) {
+      const keeps = line === undo ? await keepOpen("far", "served", 82, `kept${round}`) : undefined;
+      await calicoctl(line);
+      const changedAt = Number((await cluster.on("host1", "cut", "-d ", "-f1", "/proc/uptime")).trim());
+      for (const client of ["near", "far"]) {
+        // A try that began before the change may answer after it; a refused one lasts a second.
+        const later = await eventually(`${client} has gone on`, async () => {
+          const all = (await probed(client)).filter(({ atSeconds }) => atSeconds > changedAt + liveWithinSeconds);
+          if (all.length < 3) throw new Error(`${all.length} tries`);
+          return all;
+        });
+        expect([client, line, later.map(({ passed }) => passed)]).toEqual([client, line, later.map(() => passes)]);
+      }
+      if (keeps !== undefined) expect(await keeps()).toBe("before\nafter\n");
+    }
+  }
+}, 180_000);
+
+/** A connection that has passed a line; later it passes another and answers all that came back. */
+async function keepOpen(client: string, server: string, port: number, name: string): Promise<() => Promise<string>> {
+  const host = hosts.get(client) ?? "";
+  const within = (script: string) => cluster.on(host, "docker", "exec", client, "sh", "-c", script);
+  await within(`mkfifo /tmp/${name}`);
+  const script = `exec 3<>/tmp/${name}; socat - TCP:${addresses.get(server)}:${port} <&3 >/tmp/${name}.out`;
+  await cluster.on(host, "docker", "exec", "-d", client, "sh", "-c", script);
+  const said = (text: string) =>
+    eventually(`${name} answers`, async () => expect(await within(`cat /tmp/${name}.out`)).toBe(text));
+  await within(`echo before >/tmp/${name}`);
+  await said("before\n");
+  return async () => {
+    await within(`echo after >/tmp/${name}`);
+    await said("before\nafter\n");
+    return await within(`cat /tmp/${name}.out`);
+  };
+}
