@@ -1,7 +1,7 @@
 /** `calicoctl node`, `status`, `checksystem`, `diags`: what they refuse, and what they do without a node (numbers 13, 41, 43, 45, 48). */
 
 import { expect, test } from "bun:test";
-import { existsSync, mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { TestClock } from "../../../base/clock.ts";
@@ -212,7 +212,7 @@ test("45: diags without node, Docker and store make an archive for the owner alo
     const output = join(folder, "host.tar.gz");
     const said = await call(`diags --log-dir=${folder}/none --output=${output}`, {}, new TestClock(), away);
     expect(said.code).toBe(0);
-    expect(said.stdout).toStartWith("Collecting diagnostics\nUsing temp dir: ");
+    expect(said.stdout).toStartWith("Collecting diagnostics\nDumping netstat\n");
     expect(said.stdout).toContain(`No logs found in ${folder}/none; skipping log copying\n`);
     expect(said.stdout).toContain("Unable to dump etcd datastore\n");
     expect(said.stdout).toContain(`\nDiags saved to ${output}\n`);
@@ -235,7 +235,6 @@ test("45: diags without node, Docker and store make an archive for the owner alo
     ]) {
       expect(names).toContain(`diagnostics/${name}\n`);
     }
-    expect(existsSync(/Using temp dir: (\S+)/.exec(said.stdout)?.[1] ?? "/")).toBe(false);
   } finally {
     rmSync(folder, { recursive: true });
   }
@@ -245,6 +244,7 @@ test("45: the datastore's content is in the archive, without its secrets", async
   await using at = await calicoctlCluster();
   await at.store.put("/calico/x", '{"password":"hunter2","name":"n"}');
   const said = await at.run("diags");
+  expect(said.stdout).toStartWith("Collecting diagnostics\nUsing temp dir: ");
   const [, archive = ""] = /Diags saved to (\S+\.tar\.gz)\n/.exec(said.stdout) ?? [];
   const dump = Bun.spawnSync(["tar", "-xzOf", archive, "diagnostics/etcd_calico"]).stdout.toString();
   expect(dump).toStartWith("dir?, key, value\n");

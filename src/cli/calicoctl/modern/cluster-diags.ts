@@ -4,6 +4,7 @@
  */
 
 import { hostname } from "node:os";
+import { parseGoDuration } from "../../../base/go-duration.ts";
 import { ipamPrefix, kindPrefix, parseAffinityKey } from "../../../model/keys.ts";
 import { kinds } from "../../../model/kinds.ts";
 import type { AnyResource } from "../../../model/resource.ts";
@@ -28,7 +29,7 @@ As root also everything of this host, as "calicoctl node diags" does.
 ${clusterDiagsUsage}
 Options:
       --focus-nodes=HOST,...   directories of these hosts only
-      --since=TIME             journals of this host since then (10s, 5m, 1h)
+      --since=TIME             journals and logs of this host no older than that (10s, 5m, 1h; default: all)
       --max-logs=N             0: no logs of this host (default 5)
       --output=FILE            the archive (default ./calico-diagnostics-TIME.tar.gz)
       --max-parallelism=N, --skip-temp-dir-cleanup   accepted; nothing is started and no directory left
@@ -56,7 +57,8 @@ export async function clusterDiags(context: CalicoctlContext, args: readonly str
   );
   if (positionals.length > 0) throw new UsageError(clusterDiagsUsage);
   const { since, "max-logs": maxLogs, "max-parallelism": parallelism } = values;
-  if (since !== undefined && !/^(\d+(\.\d+)?(ms|s|m|h))+$/.test(since)) {
+  const sinceAgoMs = parseGoDuration(since);
+  if (since !== undefined && (sinceAgoMs === undefined || sinceAgoMs < 0)) {
     throw failure(`invalid duration for since flag (try 10s, 5m, or 1h): ${since}`);
   }
   if (/^-/.test(maxLogs)) throw failure("negative value for max-logs flag");
@@ -79,8 +81,13 @@ export async function clusterDiags(context: CalicoctlContext, args: readonly str
   const here = hostname();
   const root = process.geteuid?.() === 0;
   if (root && (focus.size === 0 || focus.has(here))) {
-    const logDir = maxLogs === "0" ? "/nonexistent" : "/var/log/calico";
-    await collectHost(context, diagnostics, { logDir, runDir: "/run/margay", prefix: `nodes/${here}/` });
+    await collectHost(context, diagnostics, {
+      logDir: maxLogs === "0" ? undefined : "/var/log/calico",
+      runDir: "/run/margay",
+      prefix: `nodes/${here}/`,
+      // As in the original 0 is no limit.
+      ...(sinceAgoMs ? { sinceMs: clock.nowMs() - sinceAgoMs } : {}),
+    });
   }
   if (!root) io.stdout("Not run as root: nothing of this host's kernel and logs\n");
   const file = diagnostics.save(values.output ?? `./${folder}.tar.gz`, "");

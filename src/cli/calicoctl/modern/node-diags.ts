@@ -5,6 +5,7 @@ import { hostname } from "node:os";
 import { join } from "node:path";
 import { deadline } from "../../../base/clock.ts";
 import { configFilePath } from "../../../store/connection-settings.ts";
+import { servicePlaces } from "../../services/service-record.ts";
 import { type CalicoctlContext, UsageError } from "../command.ts";
 import { Diagnostics, fileStamp } from "../diagnostics.ts";
 import { needRoot } from "./host-access.ts";
@@ -39,9 +40,8 @@ const commands: readonly (readonly [title: string, words: string, name: string])
   ["Dumping iptables (IPv4)", "iptables-save -c", "ipv4_tables"],
   ["Dumping iptables (IPv6)", "ip6tables-save -c", "ipv6_tables"],
   ["Dumping ipsets", "ipset list", "ipsets"],
-  ["Copying journal for calico-node.service", "journalctl -u calico-node.service --no-pager", "journalctl_calico_node"],
-  ["Copying journal for margay-node.service", "journalctl -u margay-node.service --no-pager", "journalctl_margay_node"],
 ];
+const units = ["calico-node", "margay-node"];
 
 const apiTimeoutMs = 5_000;
 
@@ -68,17 +68,32 @@ export async function nodeDiags(context: CalicoctlContext, args: readonly string
   return 0;
 }
 
+export interface HostCollection {
+  /** undefined: no logs. */
+  readonly logDir: string | undefined;
+  readonly runDir: string;
+  readonly prefix?: string;
+  /** Journals and logs no older than that. */
+  readonly sinceMs?: number;
+}
+
 /** Everything of this host, into an archive that may hold more. */
 export async function collectHost(
   { io, clock }: Pick<CalicoctlContext, "io" | "clock">,
   diagnostics: Diagnostics,
-  { logDir, runDir, prefix = "" }: { readonly logDir: string; readonly runDir: string; readonly prefix?: string },
+  { logDir, runDir, prefix = "", sinceMs = 0 }: HostCollection,
 ): Promise<void> {
   diagnostics.add(`${prefix}date`, `${new Date(clock.nowMs()).toISOString()}\n`);
   diagnostics.add(`${prefix}hostname`, `${hostname()}\n`);
   const sockets = Bun.which("ss") === null ? "netstat --all --numeric" : "ss -a -n";
   await diagnostics.command("Dumping netstat", sockets.split(" "), `${prefix}${sockets.split(" ")[0]}`);
   for (const [title, words, name] of commands) await diagnostics.command(title, words.split(" "), `${prefix}${name}`);
+  const since = sinceMs === 0 ? [] : [`--since=@${Math.floor(sinceMs / 1_000)}`];
+  for (const unit of units) {
+    const words = ["journalctl", "-u", `${unit}.service`, "--no-pager", ...since];
+    const name = `${prefix}journalctl_${unit.replace("-", "_")}`;
+    await diagnostics.command(`Copying journal for ${unit}.service`, words, name);
+  }
   const socket = join(runDir, "node.sock");
   await diagnostics.item("Dumping the node's status", `${prefix}node_status`, async () => {
     const answer = await fetch("http://node/v1/status", {
@@ -92,6 +107,10 @@ export async function collectHost(
     return await answer.text();
   });
   if (existsSync(configFilePath)) diagnostics.add(`${prefix}calicoctl.cfg`, readFileSync(configFilePath, "utf8"));
+  if (logDir === undefined) return;
   io.stdout("Copying Calico logs\n");
-  if (!diagnostics.directory(logDir, `${prefix}logs`)) io.stdout(`No logs found in ${logDir}; skipping log copying\n`);
+  if (!diagnostics.directory(logDir, `${prefix}logs`, sinceMs)) {
+    io.stdout(`No logs found in ${logDir}; skipping log copying\n`);
+  }
+  diagnostics.directory(servicePlaces(io.env).logDir, `${prefix}logs/margay`, sinceMs);
 }
