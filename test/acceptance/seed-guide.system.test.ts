@@ -225,7 +225,7 @@ describe("a node as the 0.x releases had it", () => {
       expect([line, await ctl("host1", line)]).toEqual([line, expect.objectContaining({ exitCode: 0 })]);
   }, 60_000);
 
-  test("a node in a container of a given image; one that does not get there is taken away again", async () => {
+  test("a container of a given image (Margay's own: node-image) is started and stopped; one that does not get there is taken away again", async () => {
     await cluster.on("host1", "docker", "run", "--net=none", "--name", "base", "tools", "true");
     const make = (image: string, script: string) =>
       cluster.on("host1", "docker", "commit", "--change", `CMD ["sh","-c","${script}"]`, "base", image);
@@ -233,34 +233,18 @@ describe("a node as the 0.x releases had it", () => {
     await make("ends:1", "echo no way; exit 3");
     const start = (options: string) => ctl("host1", `node --ip=${addressOf("host1")} ${options}`);
     const running = () => cluster.on("host1", "docker", "ps", "-aq", "--filter", "name=calico-node");
-    // Where this machine is a container itself, it may not have the rights to hand on.
-    const mayBePrivileged = await cluster.tried(
-      "host1",
-      "docker",
-      "run",
-      "--rm",
-      "--net=none",
-      "--privileged",
-      "tools",
-      "true",
-    );
 
     const started = await start("--node-image=starts:1");
     expect(started.stdout).toMatch(
       /^Running Docker container with the following command:\n\ndocker run -d --restart=always --net=host .* starts:1\n\n/,
     );
     expect(started.stdout).toContain(` -e HOSTNAME=host1 -e IP=${addressOf("host1")} -e IP6= `);
-    if (mayBePrivileged.exitCode === 0) {
-      expect(started.stdout).toMatch(/\nCalico node is running with id: [0-9a-f]{64}\n/);
-      expect([started.exitCode, started.stdout.endsWith("Calico node started successfully\n")]).toEqual([0, true]);
-      expect(await running()).not.toBe("");
-      expect((await ctl("host1", "node stop")).exitCode).toBe(0);
-    } else {
-      expect([started.exitCode, started.stdout]).toEqual([1, expect.stringContaining("operation not permitted")]);
-      expect(await running()).toBe("");
-    }
+    expect(started.stdout).toMatch(/\nCalico node is running with id: [0-9a-f]{64}\n/);
+    expect([started.exitCode, started.stdout.endsWith("Calico node started successfully\n")]).toEqual([0, true]);
+    expect(await running()).not.toBe("");
+    expect((await ctl("host1", "node stop")).exitCode).toBe(0);
     const ended = await start("--node-image=ends:1");
-    expect([ended.exitCode, ended.stdout]).toEqual([1, expect.stringMatching(/no way|operation not permitted/)]);
+    expect([ended.exitCode, ended.stdout]).toEqual([1, expect.stringContaining("no way")]);
     expect(await running()).toBe("");
     const missing = await start("--node-image=nosuch:1 --no-pull");
     expect(missing).toEqual(refuses("ERROR: There is no image nosuch:1 here, and --no-pull is set.\n\n"));

@@ -3,7 +3,7 @@
 import { describeError, OperationError } from "../../base/errors.ts";
 import { serviceReady, startService } from "../services/local-services.ts";
 import { type ServicePlaces, servicePlaces } from "../services/service-record.ts";
-import { nodeState } from "./classic/node-state.ts";
+import { nodeContainer, nodeInContainer, nodeState } from "./classic/node-state.ts";
 import { type CalicoctlContext, CommandFailure } from "./command.ts";
 
 const readyWithinMs = 60_000;
@@ -27,13 +27,16 @@ export async function startNodeService(
   { words: wanted, logDir, env: own }: NodeService,
   told: NodeServiceTold,
 ): Promise<string> {
-  const { io, clock } = context;
+  const { io, clock, host } = context;
   const places: ServicePlaces = { ...servicePlaces(io.env), ...(logDir === undefined ? {} : { logDir }) };
   const words = ["node", ...wanted, `--run-dir=${places.runDir}`];
   told.onCommand?.(words);
   const { CALICO_NETWORKING: _former, ...inherited } = io.env;
   const service = { name: "node", words, places, env: { ...inherited, ...own }, clock } as const;
   try {
+    // A node that calicoctl has started in a container is replaced, too.
+    const former = await nodeInContainer(context, nodeContainer);
+    if (former !== undefined) await (await host.docker()).containers.remove(former.Id, { force: true });
     const { id } = await startService(service);
     told.onStarted?.(id);
     const ready = async () => io.signal.aborted || (await nodeState(context)).kind === "ready";

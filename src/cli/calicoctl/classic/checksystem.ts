@@ -44,7 +44,7 @@ async function check(context: CalicoctlContext, typed: Typed): Promise<number> {
   if (!["docker", "rkt", "none"].includes(runtime)) {
     throw new CommandFailure("stdout", "Runtime must be 'docker', 'rkt' or 'none'.\n");
   }
-  requireRoot(context);
+  requireRoot(context, "It tries what this host's kernel can do.");
   if (typed.has("--fix")) io.stderr("WARNING: Deprecated flag --fix: checksystem no longer fixes detected issues\n");
   const good = [
     checkKernelVersion(context, release()),

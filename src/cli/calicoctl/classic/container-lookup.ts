@@ -21,7 +21,8 @@ export async function lookUpContainer(context: CalicoctlContext, typed: string):
     return {
       orchestrator: "namespace",
       workload: namespaceId(typed),
-      namespacePath: typed,
+      // As this process sees it: what is mounted below /run later than a node's container has begun is not there.
+      namespacePath: `/proc/${process.pid}/root${typed}`,
       running: true,
       hasHostNetwork: false,
       networkEndpoints: [],

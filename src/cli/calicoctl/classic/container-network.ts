@@ -19,6 +19,7 @@ import { requireRoot } from "./root.ts";
 import type { Typed } from "./usage-forms.ts";
 
 const defaultInterface = "eth1";
+const needsRoot = "It changes the network of a container.";
 
 type Wanted = Readonly<AttachRequest["wanted"]>;
 
@@ -26,7 +27,7 @@ export async function addContainer(context: CalicoctlContext, typed: Typed): Pro
   const { io, host } = context;
   const wanted = wantedAddress(typed.word("IP"));
   const interfaceName = interfaceOf(typed);
-  requireRoot(context);
+  requireRoot(context, needsRoot);
   const name = typed.word("CONTAINER");
   const found = await lookUpContainer(context, name);
   if (!found.running) throw new CommandFailure("stdout", paragraph(`${name} is not currently running.`));
@@ -39,7 +40,7 @@ export async function addContainer(context: CalicoctlContext, typed: Typed): Pro
 }
 
 export async function removeContainer(context: CalicoctlContext, typed: Typed): Promise<number> {
-  requireRoot(context);
+  requireRoot(context, needsRoot);
   const { io, host } = context;
   const name = typed.word("CONTAINER");
   const { orchestrator, workload } = await removable(context, name);
@@ -77,7 +78,7 @@ async function changeIp(context: CalicoctlContext, typed: Typed, change: "add" |
   const { io, host } = context;
   const address = checkAddress(typed.word("IP"));
   const interfaceName = interfaceOf(typed);
-  requireRoot(context);
+  requireRoot(context, needsRoot);
   const name = typed.word("CONTAINER");
   const found = await lookUpContainer(context, name);
   if (!found.running) throw new CommandFailure("stdout", `${name} is not currently running.\n`);

@@ -20,14 +20,15 @@ export interface NodeWishes {
   readonly image: string | undefined;
   readonly pull: boolean;
   readonly libnetwork: boolean;
-  readonly backend: string;
+  /** undefined: nobody named one. */
+  readonly backend: string | undefined;
 }
 
 export async function startNode(context: CalicoctlContext, typed: Typed): Promise<number> {
   const { io } = context;
   const wishes = readWishes(context, typed);
   const detach = typed.option("--detach") !== "false";
-  requireRoot(context);
+  requireRoot(context, "It starts the node of this host.");
   const store = await context.store();
   // Fails when the store is away, with the words for it.
   await store.get(clusterInformationKey);
@@ -35,11 +36,7 @@ export async function startNode(context: CalicoctlContext, typed: Typed): Promis
   await checkNotStartedElsewhere(context);
   // From here on there is something to stop.
   context.handlesInterrupt();
-  if (wishes.image === undefined) await startAsService(context, wishes);
-  else {
-    const { startAsContainer } = await import("./node-container.ts");
-    await startAsContainer(context, wishes, wishes.image);
-  }
+  await startWished(context, wishes);
   if (!io.signal.aborted) {
     io.stdout("Calico node started successfully\n");
     if (detach) return 0;
@@ -88,8 +85,9 @@ function readWishes({ io }: CalicoctlContext, typed: Typed): NodeWishes {
   if (io.env.CALICO_NETWORKING !== undefined) {
     io.stderr("WARNING: CALICO_NETWORKING will be deprecated: use '--backend' instead\n");
   }
-  const backend = typed.option("--backend") ?? (io.env.CALICO_NETWORKING === "false" ? "none" : "bird");
-  if (!["bird", "gobgp", "none"].includes(backend)) throw fail(`Invalid backend specified: '${backend}'`);
+  const backend = typed.option("--backend") ?? (io.env.CALICO_NETWORKING === "false" ? "none" : undefined);
+  if (backend !== undefined && !["bird", "gobgp", "none"].includes(backend))
+    throw fail(`Invalid backend specified: '${backend}'`);
   return {
     ip,
     ip6,
@@ -102,16 +100,24 @@ function readWishes({ io }: CalicoctlContext, typed: Typed): NodeWishes {
   };
 }
 
-async function startAsService(context: CalicoctlContext, wishes: NodeWishes): Promise<void> {
+async function startWished(context: CalicoctlContext, wishes: NodeWishes): Promise<void> {
   const { io } = context;
-  await runNodeService(context, wishes, {
-    onCommand: (words) => io.stdout(`Running the node with the following command:\n\nmargay ${words.join(" ")}\n\n`),
-    onStarted: (id) => {
-      io.stdout(`Calico node is running with id: ${id}\n`);
-      if (wishes.libnetwork) io.stdout("Calico node running with libnetwork plugin enabled\n");
-      io.stdout("Waiting for successful startup\n");
-    },
-  });
+  const sayCommand = (what: string, command: string) =>
+    io.stdout(`Running ${what} with the following command:\n\n${command}\n\n`);
+  const onStarted = (id: string) => {
+    io.stdout(`Calico node is running with id: ${id}\n`);
+    if (wishes.libnetwork) io.stdout("Calico node running with libnetwork plugin enabled\n");
+    io.stdout("Waiting for successful startup\n");
+  };
+  const { image } = wishes;
+  if (image === undefined) {
+    const onCommand = (words: readonly string[]) => sayCommand("the node", `margay ${words.join(" ")}`);
+    await runNodeService(context, wishes, { onCommand, onStarted });
+    return;
+  }
+  const { startAsContainer } = await import("./node-container.ts");
+  const onCommand = (words: readonly string[]) => sayCommand("Docker container", words.join(" "));
+  await startAsContainer(context, { ...wishes, image }, { onCommand, onStarted });
 }
 
 /** Resolves with its id when the node is ready. @throws CommandFailure when it ends or does not get ready in time */

@@ -17,7 +17,7 @@ const libnetworkContainer = "calico-libnetwork";
 
 export async function stopNode(context: CalicoctlContext, typed: Typed): Promise<number> {
   const { io } = context;
-  requireRoot(context);
+  requireRoot(context, "It stops the node of this host.");
   const endpoints = await ownEndpoints(context, typed.has("--force"));
   if (endpoints.length > 0 && !typed.has("--force")) {
     const problem = "Current host has active endpoints so can't be stopped.  Force with --force";
@@ -62,7 +62,7 @@ export async function removeNode(context: CalicoctlContext, typed: Typed): Promi
   const name = typed.option("--hostname") ?? host.name;
   const isOwn = name === host.name;
   if (isOwn) {
-    requireRoot(context);
+    requireRoot(context, "It takes interfaces, routes and rules out of this host's kernel.");
     if ((await nodeState(context)).kind !== "away") {
       const problem =
         "The node cannot be removed while it is running.  Please run 'calicoctl node stop' to stop the node before removing it.";

@@ -2,7 +2,7 @@
 
 import { type CalicoctlContext, CommandFailure } from "../command.ts";
 
-/** @throws CommandFailure with exit code 2 */
-export function requireRoot({ host }: CalicoctlContext): void {
-  if (!host.isRoot) throw new CommandFailure("stderr", "This command must be run as root.\n", 2);
+/** @param why what it is needed for, as a sentence @throws CommandFailure with exit code 2 */
+export function requireRoot({ host }: CalicoctlContext, why: string): void {
+  if (!host.isRoot) throw new CommandFailure("stderr", `This command must be run as root. ${why}\n`, 2);
 }

@@ -1,9 +1,9 @@
 /** What commands about this host need of whoever calls them. */
 
-import { CommandFailure } from "../command.ts";
+import { type CalicoctlContext, CommandFailure } from "../command.ts";
 
-/** @throws CommandFailure in the original's words, on its stream */
-export function needRoot(): void {
-  if (process.geteuid?.() === 0) return;
-  throw new CommandFailure("stdout", "Need super user privileges: Operation not permitted\n");
+/** @param why what it is needed for @throws CommandFailure in the original's words, on its stream */
+export function needRoot({ host }: Pick<CalicoctlContext, "host">, why: string): void {
+  if (host.isRoot) return;
+  throw new CommandFailure("stdout", `Need super user privileges: Operation not permitted (${why})\n`);
 }

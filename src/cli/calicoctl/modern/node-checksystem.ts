@@ -43,12 +43,13 @@ interface Check {
   readonly option?: string;
 }
 
-export async function checkSystem({ io }: CalicoctlContext, args: readonly string[]): Promise<number> {
+export async function checkSystem(context: CalicoctlContext, args: readonly string[]): Promise<number> {
+  const { io } = context;
   const flags = { "kernel-config": { type: "string", short: "f" } } as const;
   const { values, positionals } = readWords(args, flags, checkSystemUsage);
   if (positionals.length > 0) throw new UsageError(checkSystemUsage);
   const config = values["kernel-config"] === undefined ? "" : kernelConfig(values["kernel-config"]);
-  needRoot();
+  needRoot(context, "tries what this host's kernel can do");
   io.stdout("Checking kernel version...\n");
   const version = release();
   const newEnough = isNewEnough(version);

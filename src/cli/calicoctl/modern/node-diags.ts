@@ -57,7 +57,7 @@ export async function nodeDiags(context: CalicoctlContext, args: readonly string
     nodeDiagsUsage,
   );
   if (positionals.length > 0) throw new UsageError(nodeDiagsUsage);
-  needRoot();
+  needRoot(context, "reads this host's firewall, node and logs");
   io.stdout("Collecting diagnostics\n");
   const diagnostics = new Diagnostics({ say: io.stdout, clock, signal: io.signal, folder: "diagnostics" });
   await collectHost(context, diagnostics, { logDir: values["log-dir"], runDir: values["run-dir"] });

@@ -1,6 +1,9 @@
 /** node run: the command it shows, and what it refuses. */
 
 import { expect, test } from "bun:test";
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { TestClock } from "../../../base/clock.ts";
 import { call } from "../testing/cluster.ts";
 import { sessionsIn } from "./bird-status.ts";
@@ -10,19 +13,33 @@ const run = (words: string, env: Record<string, string> = {}) =>
   call(`node run ${words}`, { env }, new TestClock(), never);
 
 test("--dryrun shows the container's command with everything that was said", async () => {
-  const env = { ETCD_ENDPOINTS: "https://10.0.0.1:2379", CALICO_ETCD_CA_CERT_FILE: "/pki/ca.pem" };
+  const folder = mkdtempSync(join(tmpdir(), "calicoctl-run-"));
+  using _folder = { [Symbol.dispose]: () => rmSync(folder, { recursive: true }) };
+  const ca = join(folder, "ca.pem");
+  writeFileSync(ca, "");
+  const env = {
+    MARGAY_RUN_DIR: "",
+    ETCD_ENDPOINTS: "https://10.0.0.1:2379",
+    CALICO_ETCD_CA_CERT_FILE: ca,
+    ETCD_USERNAME: "root",
+    ETCD_PASSWORD: "hunter2",
+  };
   const flags =
-    "--node-image=calico/node:v3.32.1 --name=h1 --ip=172.16.0.1/24 --as=64513 --no-default-ippools --felix-config=/dev/null";
+    "--node-image=calico/node:v3.32.1 --backend=bird --name=h1 --ip=172.16.0.1/24 --as=64513 --no-default-ippools --felix-config=/dev/null";
   const { code, stdout } = await run(`--dryrun ${flags}`, env);
   expect(code).toBe(0);
   expect(stdout).toBe(
     "Use the following command to start the calico/node container:\n\n" +
-      "docker run --net=host --privileged --name=calico-node -d --restart=always -e NODENAME=h1 " +
-      "-e CALICO_NETWORKING_BACKEND=bird -e CALICO_MANAGE_CNI=false -e ETCD_ENDPOINTS=https://10.0.0.1:2379 " +
+      "docker run --net=host --pid=host --cap-add=NET_ADMIN --cap-add=SYS_ADMIN --cap-add=SYS_PTRACE " +
+      "--security-opt=systempaths=unconfined --security-opt=apparmor=unconfined --security-opt=label=disable " +
+      "--name=calico-node -d --restart=always -e NODENAME=h1 -e CALICO_NETWORKING_BACKEND=bird " +
+      "-e CALICO_MANAGE_CNI=false -e ETCD_ENDPOINTS=https://10.0.0.1:2379 " +
       "-e NO_DEFAULT_POOLS=true -e AS=64513 -e IP=172.16.0.1/24 -e ETCD_CA_CERT_FILE=/etc/calico/certs/ca_cert.crt " +
+      "-e ETCD_USERNAME=root -e ETCD_PASSWORD " +
       "-v /var/log/calico:/var/log/calico -v /var/run/calico:/var/run/calico -v /var/lib/calico:/var/lib/calico " +
-      "-v /lib/modules:/lib/modules -v /run:/run -v /dev/null:/etc/calico/felix.cfg " +
-      "-v /pki/ca.pem:/etc/calico/certs/ca_cert.crt calico/node:v3.32.1\n\n" +
+      `-v /var/lib/margay:/var/lib/margay ${existsSync("/lib/modules") ? "-v /lib/modules:/lib/modules:ro " : ""}` +
+      "-v /run:/run -v /dev/null:/etc/calico/felix.cfg " +
+      `-v ${ca}:/etc/calico/certs/ca_cert.crt:ro calico/node:v3.32.1\n\n` +
       "If you are running calico/node in an init system, use the --init-system flag\n" +
       "to display the appropriate start and stop commands.\n",
   );
@@ -30,6 +47,21 @@ test("--dryrun shows the container's command with everything that was said", asy
   expect(init.stdout).toContain("--name=calico-node --rm -e ");
   expect(init.stdout).toEndWith(
     "Use the following command to stop the calico/node container:\n\ndocker stop calico-node\n",
+  );
+});
+
+test("the store of the container is that of --store, else that of the settings", async () => {
+  const shown = async (words: string, env: Record<string, string> = {}) => {
+    const { stdout } = await call(words, { env }, new TestClock(), never);
+    return /-e ETCD_\S+/.exec(stdout)?.[0];
+  };
+  const line = "node run --dryrun --node-image=x";
+  expect(await shown(`--store=http://a:1 ${line}`, { ETCD_ENDPOINTS: "http://b:2" })).toBe(
+    "-e ETCD_ENDPOINTS=http://a:1",
+  );
+  expect(await shown(line)).toBe("-e ETCD_ENDPOINTS=http://127.0.0.1:2379");
+  expect((await call("--store=http://a:1 node run --dryrun", {}, new TestClock(), never)).stdout).toContain(
+    " --store=http://a:1\n",
   );
 });
 

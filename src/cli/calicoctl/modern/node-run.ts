@@ -6,15 +6,25 @@
 
 import { existsSync } from "node:fs";
 import { hostname } from "node:os";
+import { resolve } from "node:path";
 import { tryParseCidr, tryParseIpAddress } from "../../../base/addresses.ts";
-import { type Clock, deadline } from "../../../base/clock.ts";
-import { describeError } from "../../../base/errors.ts";
+import { describeError, OperationError } from "../../../base/errors.ts";
 import type { RoleIo } from "../../../base/role.ts";
 import { programWords } from "../../../lab/program.ts";
 import { checkHostName } from "../../../model/names.ts";
 import { parseAsNumber } from "../../../model/node.ts";
-import { checkNotStartedElsewhere } from "../classic/node-state.ts";
+import { servicePlaces } from "../../services/service-record.ts";
+import { checkNotStartedElsewhere, nodeContainer } from "../classic/node-state.ts";
 import { type CalicoctlContext, CommandFailure, UsageError } from "../command.ts";
+import {
+  accessFlags,
+  contentWords,
+  fetchImage,
+  type NodeContainer,
+  nodeBinds,
+  startNodeContainer,
+  storeAccess,
+} from "../node-container.ts";
 import { needRoot } from "./host-access.ts";
 import { readWords } from "./words.ts";
 
@@ -37,7 +47,7 @@ Options:
       --ip-autodetection-method, --ip6-autodetection-method
                             first-found, can-reach=HOST, interface=REGEX, skip-interface=REGEX
       --log-dir=DIR         its logs (default /var/log/calico)
-      --backend=BACKEND     bird (the default) or none
+      --backend=BACKEND     bird or none, for an image that knows both (default: what the image does)
       --no-default-ippools  an empty cluster gets no pool
       --felix-config=FILE   settings of Felix
       --disable-docker-networking, --docker-networking-ifprefix=, --use-docker-networking-container-labels
@@ -51,8 +61,6 @@ Examples:
 
 const defaultLogDir = "/var/log/calico";
 const failure = (problem: string) => new CommandFailure("stdout", `Error executing command: ${problem}\n`);
-const progressTimeoutMs = 10_000;
-const commandTimeoutMs = 300_000;
 
 type Values = ReturnType<typeof readRun>;
 
@@ -61,25 +69,24 @@ export async function nodeRun(context: CalicoctlContext, args: readonly string[]
   const values = readRun(args);
   checkValues(values);
   if (values["node-image"] === undefined) return await runOwnNode(context, values);
-  const command = dockerCommand(values, io);
+  const node = await containerOf(context, values["node-image"], values);
   if (values.dryrun) {
-    io.stdout(dryRunText(command, "docker stop calico-node", values["init-system"]));
+    io.stdout(dryRunText(commandOf(node), "docker stop calico-node", values["init-system"]));
     return 0;
   }
-  needRoot();
-  await start(context, command);
-  return 0;
+  needRoot(context, "starts the node of this host");
+  return await startContainerOf(context, node);
 }
 
 async function runOwnNode(context: CalicoctlContext, values: Values): Promise<number> {
   const { io } = context;
-  const { words, env } = ownNode(values, io);
+  const { words, env } = await ownNode(context, values);
   const command = [...Object.entries(env).map(([name, value]) => `${name}=${value}`), "margay", "node", ...words];
   if (values.dryrun) {
     io.stdout(dryRunText(command, "kill $MAINPID", values["init-system"]));
     return 0;
   }
-  needRoot();
+  needRoot(context, "starts the node of this host");
   if (values["init-system"]) return await inForeground([...programWords, "node", ...words], env, io);
   await checkNotStartedElsewhere(context);
   const { startNodeService } = await import("../node-service.ts");
@@ -121,7 +128,7 @@ function readRun(args: readonly string[]) {
       "ip-autodetection-method": { type: "string" },
       "ip6-autodetection-method": { type: "string" },
       "log-dir": { type: "string", default: defaultLogDir },
-      backend: { type: "string", default: "bird" },
+      backend: { type: "string" },
       "no-default-ippools": { type: "boolean", default: false },
       "felix-config": { type: "string" },
       "disable-docker-networking": { type: "boolean" },
@@ -151,7 +158,7 @@ function checkValues(values: Values): void {
   if (values.as !== undefined && parseAsNumber(values.as) === undefined) {
     throw failure(`invalid AS Number specified: ${values.as}`);
   }
-  if (!["bird", "none", "gobgp"].includes(values.backend))
+  if (values.backend !== undefined && !["bird", "none", "gobgp"].includes(values.backend))
     throw failure(`unknown networking backend: ${values.backend}`);
   for (const flag of ["ip-autodetection-method", "ip6-autodetection-method"] as const) {
     const method = values[flag];
@@ -163,11 +170,12 @@ function checkValues(values: Values): void {
 }
 
 /** What `margay node` has no word for it takes from the environment, as calico/node does. */
-function ownNode(
+async function ownNode(
+  { io, storePlace }: CalicoctlContext,
   values: Values,
-  io: RoleIo,
-): { readonly words: readonly string[]; readonly env: Readonly<Record<string, string>> } {
-  const endpoints = io.env.ETCD_ENDPOINTS || io.env.CALICO_ETCD_ENDPOINTS;
+): Promise<{ readonly words: readonly string[]; readonly env: Readonly<Record<string, string>> }> {
+  const { endpoints: named, from } = await storePlace();
+  const endpoints = from === "flag" ? named.join(",") : io.env.CALICO_ETCD_ENDPOINTS || io.env.ETCD_ENDPOINTS;
   const given = (flag: string, text: string | undefined) => (text === undefined ? [] : [`--${flag}=${text}`]);
   const variables: Readonly<Record<string, string | undefined>> = {
     AS: values.as,
@@ -189,46 +197,49 @@ function ownNode(
   };
 }
 
-/** Where a container of calico/node expects certificates. */
-const certificates = [
-  ["ETCD_CA_CERT_FILE", "/etc/calico/certs/ca_cert.crt"],
-  ["ETCD_KEY_FILE", "/etc/calico/certs/key.pem"],
-  ["ETCD_CERT_FILE", "/etc/calico/certs/cert.crt"],
-] as const;
-
-function dockerCommand(values: Values, io: RoleIo): readonly string[] {
-  const setting = (name: string) => io.env[`CALICO_${name}`] || io.env[name] || undefined;
-  const pools = values["no-default-ippools"] ? { NO_DEFAULT_POOLS: "true" } : {};
+async function containerOf(
+  { io, storePlace }: CalicoctlContext,
+  image: string,
+  values: Values,
+): Promise<NodeContainer> {
+  const access = storeAccess(io.env);
+  const storeNamed = async () => {
+    const { endpoints, from } = await storePlace();
+    const domain = io.env.CALICO_ETCD_DISCOVERY_SRV || io.env.ETCD_DISCOVERY_SRV;
+    if (from !== "flag" && domain) return { ETCD_DISCOVERY_SRV: domain };
+    return { ETCD_ENDPOINTS: (from === "nobody" ? endpoints.slice(0, 1) : endpoints).join(",") };
+  };
   const variables: Readonly<Record<string, string | undefined>> = {
     NODENAME: values.name,
     CALICO_NETWORKING_BACKEND: values.backend,
     CALICO_MANAGE_CNI: "false",
-    ETCD_ENDPOINTS: setting("ETCD_ENDPOINTS") ?? "http://127.0.0.1:2379",
-    ETCD_DISCOVERY_SRV: setting("ETCD_DISCOVERY_SRV"),
-    ...pools,
+    ...(await storeNamed()),
+    ...(values["no-default-ippools"] ? { NO_DEFAULT_POOLS: "true" } : {}),
     IP_AUTODETECTION_METHOD: values["ip-autodetection-method"],
     IP6_AUTODETECTION_METHOD: values["ip6-autodetection-method"],
     AS: values.as,
     IP: values.ip,
     IP6: values.ip6,
-    ...Object.fromEntries(certificates.map(([name, path]) => [name, setting(name) === undefined ? undefined : path])),
+    ...access.env,
   };
-  const volumes = [
-    `${values["log-dir"]}:/var/log/calico`,
-    "/var/run/calico:/var/run/calico",
-    "/var/lib/calico:/var/lib/calico",
-    "/lib/modules:/lib/modules",
-    "/run:/run",
-    ...(values["felix-config"] === undefined ? [] : [`${values["felix-config"]}:/etc/calico/felix.cfg`]),
-    ...certificates.flatMap(([name, path]) => (setting(name) === undefined ? [] : [`${setting(name)}:${path}`])),
-  ];
-  return [
-    ..."docker run --net=host --privileged --name=calico-node".split(" "),
-    ...(values["init-system"] ? ["--rm"] : ["-d", "--restart=always"]),
-    ...Object.entries(variables).flatMap(([name, value]) => (value === undefined ? [] : ["-e", `${name}=${value}`])),
-    ...volumes.flatMap((volume) => ["-v", volume]),
-    values["node-image"] ?? "",
-  ];
+  const felix = values["felix-config"];
+  return {
+    image,
+    stays: !values["init-system"],
+    env: Object.fromEntries(
+      Object.entries(variables).flatMap(([name, value]) => (value === undefined ? [] : [[name, value]])),
+    ),
+    binds: [
+      ...nodeBinds(values["log-dir"], servicePlaces(io.env).runDir),
+      ...(felix === undefined ? [] : [`${resolve(felix)}:/etc/calico/felix.cfg`]),
+      ...access.binds,
+    ],
+  };
+}
+
+function commandOf(node: NodeContainer): readonly string[] {
+  const life = node.stays ? ["-d", "--restart=always"] : ["--rm"];
+  return ["docker", "run", ...accessFlags, `--name=${nodeContainer}`, ...life, ...contentWords(node)];
 }
 
 function dryRunText(command: readonly string[], stop: string, initSystem: boolean): string {
@@ -243,38 +254,21 @@ function shown(command: readonly string[]): string {
   return command.map((word) => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`)).join(" ");
 }
 
-async function start({ io, clock }: CalicoctlContext, command: readonly string[]): Promise<void> {
-  io.stdout("Removing old calico-node container (if running).\n");
-  await ran(["docker", "rm", "-f", "calico-node"], clock, io);
-  io.stdout(`Running the following command to start calico-node:\n\n${shown(command)}\n\n`);
-  io.stdout("Image may take a short time to download if it is not available locally.\n");
-  const started = await ran(command, clock, io);
-  if (started.code !== 0) throw failure(started.text.trim() || `${command[0]} ends with ${started.code}`);
-  io.stdout("Container started, checking progress logs.\n\n");
-  const untilMs = clock.monotonicMs() + progressTimeoutMs;
-  for (let said = 0; clock.monotonicMs() < untilMs; ) {
-    const { text } = await ran(["docker", "logs", "calico-node"], clock, io);
-    io.stdout(text.slice(said));
-    said = text.length;
-    if (text.includes("Calico node started successfully")) return;
-    const { text: running } = await ran(["docker", "inspect", "-f", "{{.State.Running}}", "calico-node"], clock, io);
-    if (running.trim() !== "true") break;
-    await clock.sleep(250, io.signal);
-  }
-  throw failure("calico/node has terminated, check logs for details");
-}
-
-async function ran(
-  command: readonly string[],
-  clock: Clock,
-  io: RoleIo,
-): Promise<{ readonly code: number; readonly text: string }> {
+async function startContainerOf(context: CalicoctlContext, node: NodeContainer): Promise<number> {
+  const { io } = context;
+  await checkNotStartedElsewhere(context);
   try {
-    const signal = deadline(clock, commandTimeoutMs, io.signal);
-    const child = Bun.spawn([...command], { stdin: "ignore", stdout: "pipe", stderr: "pipe", signal });
-    const [stdout, stderr] = await Promise.all([new Response(child.stdout).text(), new Response(child.stderr).text()]);
-    return { code: await child.exited, text: stdout + stderr };
+    io.stdout("Removing old calico-node container (if running).\n");
+    io.stdout(`Running the following command to start calico-node:\n\n${shown(commandOf(node))}\n\n`);
+    io.stdout("Image may take a short time to download if it is not available locally.\n");
+    await fetchImage(context, node.image, { pull: true });
+    if (!node.stays) context.handlesInterrupt();
+    return await startNodeContainer(context, node, {
+      onStarted: () => io.stdout("Container started, checking progress logs.\n\n"),
+      onLog: io.stdout,
+    });
   } catch (error) {
-    throw failure(`cannot run ${command[0]}: ${describeError(error)}`);
+    if (error instanceof OperationError) throw failure(describeError(error));
+    throw error;
   }
 }

@@ -46,11 +46,12 @@ const NodeStatus = z.looseObject({
 });
 type NodeStatus = z.infer<typeof NodeStatus>;
 
-export async function nodeStatus({ io, clock }: CalicoctlContext, args: readonly string[]): Promise<number> {
+export async function nodeStatus(context: CalicoctlContext, args: readonly string[]): Promise<number> {
+  const { io, clock } = context;
   const flags = { "run-dir": { type: "string", default: "/run/margay" } } as const;
   const { values, positionals } = readWords(args, flags, nodeStatusUsage);
   if (positionals.length > 0) throw new UsageError(nodeStatusUsage);
-  needRoot();
+  needRoot(context, "asks the node over its socket");
   const status = await askNode(join(values["run-dir"], "node.sock"), clock, io.signal);
   if (status === undefined) throw new CommandFailure("stderr", "Calico process is not running.\n");
   io.stdout("Calico process is running.\n");

@@ -83,18 +83,19 @@ test("49: a node before any master ends with a word", async () => {
 
 const noDocker = "Unable to run docker commands. Is the docker daemon running?\n\n";
 const badAddress = "Invalid IPv4 address specified with --ip argument.\n";
-const asRoot = "calicoctl must be run as root\n";
+const asRoot = (why: string) => `calicoctl must be run as root: ${why}\n`;
+const resets = asRoot("it stops the node and changes the kernel of this host");
 const refused: readonly [line: string, stdout: string, code: number, stderr: RegExp][] = [
   ["addgroup a/b", "Group names can only contain numbers, letters, dots, dashes and underscores.\n", 1, /^$/],
   ["addtogroup c1 web", noDocker, 1, /^$/],
   ["removegroup a/b", "Couldn't find group with name a/b\n", 1, /^$/],
   ["master --ip=1.2.3", badAddress, 1, /^$/],
   ["master --ip=::1", badAddress, 1, /^$/],
-  ["master --ip=1.1.1.1", asRoot, 2, /^$/],
+  ["master --ip=1.1.1.1", asRoot("it starts the store of this host"), 2, /^$/],
   ["node --ip=bad --etcd=1.1.1.1:4001", badAddress, 1, /^$/],
-  ["node --ip=1.1.1.1 --etcd=1.1.1.1:4001", asRoot, 2, /^$/],
-  ["reset", asRoot, 2, /^$/],
-  ["reset --force", asRoot, 2, /^$/],
+  ["node --ip=1.1.1.1 --etcd=1.1.1.1:4001", asRoot("it starts the node of this host"), 2, /^$/],
+  ["reset", resets, 2, /^$/],
+  ["reset --force", resets, 2, /^$/],
   ["addgroup", "", 1, /^Usage:\n {2}calicoctl addgroup/],
   ["addgroup a b", "", 1, /^Usage:/],
   ["addtogroup c1", "", 1, /^Usage:/],

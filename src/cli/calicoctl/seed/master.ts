@@ -3,18 +3,17 @@
  * is left to start is the store, where none is there yet, and the note which host it is on.
  */
 
-import { mkdirSync } from "node:fs";
 import { type IpAddress, ipFamily, tryParseIpAddress } from "../../../base/addresses.ts";
 import { describeError, OperationError } from "../../../base/errors.ts";
 import { decodeClusterInformation } from "../../../model/cluster-information.ts";
 import { clusterInformationKey } from "../../../model/keys.ts";
-import { serviceReady, startService } from "../../services/local-services.ts";
+import { serviceReady, startService, stopService } from "../../services/local-services.ts";
 import { servicePlaces } from "../../services/service-record.ts";
 import { storeToWrite } from "../classic/classic-store.ts";
 import { dockerFailure } from "../classic/container-lookup.ts";
-import { nodeInContainer } from "../classic/node-state.ts";
 import { commandOfForms, type Typed } from "../classic/usage-forms.ts";
 import { type CalicoctlContext, type Command, CommandFailure, UsageError } from "../command.ts";
+import { fetchImage, removeContainer, startContainer, untilUp } from "../node-container.ts";
 import { requireRootAsSeed } from "./seed-root.ts";
 
 const masterUsage = `Usage:
@@ -30,16 +29,18 @@ It is open to everybody who can reach it. Needs root.
 
 Options:
   --ip=<IP>                this host's address, as other hosts reach it
-  --master-image=<IMAGE>   also start a container of this image, named calico-master
+  --master-image=<IMAGE>   start a container of this image, named calico-master: where no store answers, an image of
+                           Margay, which runs the store in the place of the service; else whatever the image runs,
+                           told where the store is by ETCD_AUTHORITY
 
 Examples:
   calicoctl master --ip=10.0.0.10
   calicoctl master --ip=10.0.0.10 --etcd=10.0.0.10:4001
+  calicoctl master --ip=10.0.0.10 --master-image=margay:latest
 `;
 
 export const masterKey = "/calico/master/ip";
-const masterContainer = "calico-master";
-const logDir = "/var/log/calico";
+export const masterContainer = "calico-master";
 const readyWithinMs = 15_000;
 
 export const master: Command = commandOfForms(masterUsage, [
@@ -49,15 +50,14 @@ export const master: Command = commandOfForms(masterUsage, [
 async function startMaster(context: CalicoctlContext, typed: Typed): Promise<number> {
   const { io } = context;
   const address = addressOption(typed, masterUsage);
-  requireRootAsSeed(context);
-  await ensureStore(context, address);
+  requireRootAsSeed(context, "it starts the store of this host");
+  const image = typed.option("--master-image");
+  const started = image === undefined ? await ensureStore(context, address) : await runMaster(context, address, image);
   const store = await storeToWrite(context);
   await store.put(masterKey, address);
-  const image = typed.option("--master-image");
   const kv = await store.get(clusterInformationKey);
   const cluster = kv === undefined ? "" : (decodeClusterInformation(kv.value).spec.clusterGUID ?? "");
-  const id = image === undefined ? cluster : await startMasterContainer(context, image);
-  io.stdout(`Calico master is running with id: ${id}\n`);
+  io.stdout(`Calico master is running with id: ${started ?? cluster}\n`);
   return 0;
 }
 
@@ -73,23 +73,12 @@ export function addressOption(typed: Typed, usage: string): IpAddress {
 }
 
 /** A store that answers is used; one that should be on this host and is not there is started. */
-async function ensureStore(context: CalicoctlContext, address: IpAddress): Promise<void> {
-  const { endpoints, from } = await context.storePlace();
-  if (await storeAnswers(endpoints)) return;
-  const own = endpoints
-    .map((endpoint) => new URL(endpoint))
-    .find(({ hostname }) => ["127.0.0.1", "localhost", "[::1]", address].includes(hostname));
-  if (from === "flag" || own === undefined) return; // its absence is said by whoever asks it next
+async function ensureStore(context: CalicoctlContext, address: IpAddress): Promise<undefined> {
+  const listen = await storeMissingHere(context, address);
+  if (listen === undefined) return;
   const { io, clock } = context;
-  const port = own.port === "" ? "80" : own.port;
-  const listen = [...new Set([`http://127.0.0.1:${port}`, `http://${address}:${port}`])];
-  const service = {
-    name: "store",
-    words: ["store", `--listen=${listen.join(",")}`],
-    places: servicePlaces(io.env),
-    env: io.env,
-    clock,
-  } as const;
+  const words = ["store", `--listen=${listen.join(",")}`];
+  const service = { name: "store", words, places: servicePlaces(io.env), env: io.env, clock } as const;
   try {
     await startService(service);
     await serviceReady(service, readyWithinMs, () => storeAnswers(listen));
@@ -97,6 +86,25 @@ async function ensureStore(context: CalicoctlContext, address: IpAddress): Promi
     if (!(error instanceof OperationError)) throw error;
     throw new CommandFailure("stdout", `${describeError(error)}\n${error.remedy ?? ""}\n`);
   }
+  sayWhoMay(context, listen);
+}
+
+/** Where it would listen; undefined: there is one, or it belongs on another host, and whoever asks it says that it is away. */
+async function storeMissingHere(
+  { storePlace }: CalicoctlContext,
+  address: IpAddress,
+): Promise<readonly string[] | undefined> {
+  const { endpoints, from } = await storePlace();
+  if (await storeAnswers(endpoints)) return undefined;
+  const own = endpoints
+    .map((endpoint) => new URL(endpoint))
+    .find(({ hostname }) => ["127.0.0.1", "localhost", "[::1]", address].includes(hostname));
+  if (from === "flag" || own === undefined) return undefined;
+  const port = own.port === "" ? "80" : own.port;
+  return [...new Set([`http://127.0.0.1:${port}`, `http://${address}:${port}`])];
+}
+
+function sayWhoMay({ io }: CalicoctlContext, listen: readonly string[]): void {
   io.stderr(`The store listens on ${listen.join(" and ")}; everybody who can reach it can read and write it.\n`);
 }
 
@@ -112,23 +120,32 @@ async function storeAnswers(endpoints: readonly string[]): Promise<boolean> {
   return false;
 }
 
-async function startMasterContainer(context: CalicoctlContext, image: string): Promise<string> {
-  const { fetchImage } = await import("../classic/node-container.ts");
-  const docker = await context.host.docker();
-  const authority = ((await context.storePlace()).endpoints[0] ?? "").replace(/^\w+:\/\//, "");
+/**
+ * The container takes the place of a former one and of the store that calicoctl has started as a service: the data is in the
+ * same folder. Where no other store is, it runs Margay's; else what the image is made for. Answers its id.
+ */
+async function runMaster(context: CalicoctlContext, address: IpAddress, image: string): Promise<string> {
+  const { io, clock, storePlace } = context;
   try {
-    await fetchImage(context, image, true);
-    mkdirSync(logDir, { recursive: true });
-    const old = await nodeInContainer(context, masterContainer);
-    if (old !== undefined) await docker.containers.remove(old.Id, { force: true });
-    const config = {
+    await fetchImage(context, image, { pull: true });
+    await removeContainer(context, masterContainer);
+    await stopService(servicePlaces(io.env), "store", clock);
+    const listen = await storeMissingHere(context, address);
+    const authority = ((await storePlace()).endpoints[0] ?? "").replace(/^\w+:\/\//, "");
+    const id = await startContainer(context, masterContainer, {
       Image: image,
-      Env: [`ETCD_AUTHORITY=${authority}`],
-      HostConfig: { NetworkMode: "host", Privileged: true, Binds: [`${logDir}:${logDir}`] },
-    };
-    const { Id } = await docker.containers.create(config, { name: masterContainer });
-    await docker.containers.start(Id);
-    return Id;
+      Env: [`ETCD_AUTHORITY=${authority}`, `IP=${address}`],
+      ...(listen === undefined ? {} : { Entrypoint: ["margay"], Cmd: ["store", `--listen=${listen.join(",")}`] }),
+      HostConfig: {
+        NetworkMode: "host",
+        RestartPolicy: { Name: "always" },
+        Binds: ["/var/log/calico:/var/log/calico", "/var/lib/margay/store:/var/lib/margay/store"],
+      },
+    });
+    if (listen === undefined) return id;
+    await untilUp(context, id, { what: "The master's container", isUp: () => storeAnswers(listen) });
+    sayWhoMay(context, listen);
+    return id;
   } catch (error) {
     if (error instanceof OperationError) throw dockerFailure(context, error, `${error.message}\n`);
     throw error;

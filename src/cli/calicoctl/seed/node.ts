@@ -28,20 +28,19 @@ export const seedNode: Command = commandOfForms(seedNodeUsage, [
 async function startSeedNode(context: CalicoctlContext, typed: Typed): Promise<number> {
   const { io } = context;
   const ip = addressOption(typed, seedNodeUsage);
-  requireRootAsSeed(context);
+  requireRootAsSeed(context, "it starts the node of this host");
   const master = await (await context.store()).get(masterKey);
   if (master === undefined) throw new CommandFailure("stdout", "No master can be found. Exiting\n");
   io.stdout(`Using master on IP: ${master.value}\n`);
   await checkNotStartedElsewhere(context);
   const image = typed.option("--node-image");
+  const wishes = { ip, ip6: undefined, asNumber: undefined, logDir: undefined, backend: undefined };
+  const sayId = (id: string) => io.stdout(`Calico node is running with id: ${id}\n\n`);
   if (image === undefined) {
-    const id = await runNodeService(context, { ip, ip6: undefined, asNumber: undefined, logDir: undefined }, {});
-    io.stdout(`Calico node is running with id: ${id}\n\n`);
+    sayId(await runNodeService(context, wishes, {}));
     return 0;
   }
   const { startAsContainer } = await import("../classic/node-container.ts");
-  const wishes = { ip, ip6: undefined, asNumber: undefined, logDir: undefined, image, pull: true, libnetwork: true };
-  await startAsContainer(context, { ...wishes, backend: "bird" }, image);
-  io.stdout("\n");
+  await startAsContainer(context, { ...wishes, image, pull: true, libnetwork: true }, { onStarted: sayId });
   return 0;
 }

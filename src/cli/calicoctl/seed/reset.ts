@@ -8,10 +8,13 @@ import { join } from "node:path";
 import type { Store } from "../../../store/store.ts";
 import { stopService } from "../../services/local-services.ts";
 import { servicePlaces } from "../../services/service-record.ts";
-import { checkNotStartedElsewhere, nodeInContainer } from "../classic/node-state.ts";
+import { checkNotStartedElsewhere, nodeContainer } from "../classic/node-state.ts";
+import { stopWhatRuns } from "../classic/node-stop.ts";
 import { commandOfForms, type Typed } from "../classic/usage-forms.ts";
 import type { CalicoctlContext, Command } from "../command.ts";
+import { removeContainer } from "../node-container.ts";
 import { forgetNodeName } from "../this-host.ts";
+import { masterContainer } from "./master.ts";
 import { requireRootAsSeed } from "./seed-root.ts";
 
 const resetUsage = `Usage:
@@ -39,17 +42,14 @@ const deletesAtOnce = 100;
 export const reset: Command = commandOfForms(resetUsage, [{ words: "", options: ["--force"], run: resetHost }]);
 
 async function resetHost(context: CalicoctlContext, typed: Typed): Promise<number> {
-  requireRootAsSeed(context);
+  requireRootAsSeed(context, "it stops the node and changes the kernel of this host");
   await checkNotStartedElsewhere(context);
-  const { io, clock, host } = context;
+  const { io, clock } = context;
   const force = typed.has("--force");
   const places = servicePlaces(io.env);
   // The node first: it would write its own back.
-  await stopService(places, "node", clock);
-  for (const name of ["calico-node", "calico-master"]) {
-    const found = await nodeInContainer(context, name);
-    if (found !== undefined) await (await host.docker()).containers.remove(found.Id, { force: true });
-  }
+  await stopWhatRuns(context);
+  await removeContainer(context, nodeContainer);
   if (force) {
     io.stdout("Removing all data from datastore\n");
     await removeData(await context.store());
@@ -57,7 +57,9 @@ async function resetHost(context: CalicoctlContext, typed: Typed): Promise<numbe
   const { clearKernel } = await import("../classic/clear-kernel.ts");
   const names = await clearKernel();
   io.stdout(names.length === 0 ? "No interfaces to clean up\n" : `Removing interfaces:\n${names.join("\n")}\n`);
+  // The store last: until here it was asked.
   await stopService(places, "store", clock);
+  await removeContainer(context, masterContainer);
   forgetNodeName();
   const left = [nodeStateDir, ...(force ? [storeDir] : [])];
   for (const path of [...left, ...["node", "store"].map((name) => join(places.runDir, `${name}.pid`))]) {

@@ -2,7 +2,7 @@
 
 import { type CalicoctlContext, CommandFailure } from "../command.ts";
 
-/** @throws CommandFailure */
-export function requireRootAsSeed({ host }: CalicoctlContext): void {
-  if (!host.isRoot) throw new CommandFailure("stdout", "calicoctl must be run as root\n", 2);
+/** @param why what it is needed for @throws CommandFailure */
+export function requireRootAsSeed({ host }: CalicoctlContext, why: string): void {
+  if (!host.isRoot) throw new CommandFailure("stdout", `calicoctl must be run as root: ${why}\n`, 2);
 }
