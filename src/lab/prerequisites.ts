@@ -48,6 +48,8 @@ const tests: readonly Prerequisite[] = [
   { command: "tcpdump", packages: ["tcpdump"] },
   { command: "busybox", packages: ["busybox-static"] },
   { command: "bird", packages: ["bird2"] },
+  { command: "zsh", packages: ["zsh"] },
+  { command: "fish", packages: ["fish"] },
 ];
 
 const aptTimeoutMs = 15 * 60_000;

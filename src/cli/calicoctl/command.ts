@@ -26,7 +26,11 @@ export interface StorePlace {
 }
 
 /** Answers the exit code. */
-export type Command = (context: CalicoctlContext, args: readonly string[]) => Promise<number>;
+export interface Command {
+  (context: CalicoctlContext, args: readonly string[]): Promise<number>;
+  /** What has to be typed behind its name, of a command that has several forms: "add CONTAINER IP". */
+  readonly forms?: readonly string[];
+}
 
 /** Which releases a command is from: that decides the stream and the exit code of its failures. */
 export type CommandFamily = "seed" | "classic" | "modern";

@@ -44,7 +44,7 @@ export class Typed {
 
 /** A command that is the first of its forms that fits; none: its usage, on standard error. */
 export function commandOfForms(usage: string, forms: readonly Form[]): Command {
-  return async (context, args) => {
+  const run = async (context: CalicoctlContext, args: readonly string[]) => {
     const { words, options } = readOptions(
       args,
       forms.flatMap((form) => form.options ?? []),
@@ -58,6 +58,7 @@ export function commandOfForms(usage: string, forms: readonly Form[]): Command {
     }
     throw new UsageError(`${hint(words, forms)}${usage}`);
   };
+  return Object.assign(run, { forms: forms.map(({ words }) => words) });
 }
 
 /** The upper-case words of the pattern, or undefined when the words are not of this form. */

@@ -1,4 +1,4 @@
-/** Completion as the shell does it, and that every command has help with examples. */
+/** Which shells have completion (what it does in them: completion.system), and that every command has help with examples. */
 
 import { expect, test } from "bun:test";
 import { TestClock } from "../../../base/clock.ts";
@@ -6,53 +6,6 @@ import { calicoctlCluster, call } from "../testing/cluster.ts";
 import { modernCommands } from "./commands.ts";
 
 const never = () => Promise.reject(new Error("must not be opened"));
-const script = async (shell: string) => (await call(`completion ${shell}`, {}, new TestClock(), never)).stdout;
-
-const completed: readonly [typed: string, next: readonly string[]][] = [
-  ["ipa", ["ipam"]],
-  ["ipam s", ["show", "split"]],
-  ["datastore migrate e", ["export"]],
-  ["--store x get globalnetworkp", ["globalnetworkpolicy"]],
-  ["delete tie", ["tier"]],
-  ["ipam show --show-b", ["--show-blocks", "--show-borrowed"]],
-  ["get pool --exp", ["--export"]],
-  ["create --ski", ["--skip-empty", "--skip-exists"]],
-  ["--allow", ["--allow-version-mismatch"]],
-  ["completion z", ["zsh"]],
-  ["nosuch x", []],
-];
-
-test("bash completes commands, kinds and flags", async () => {
-  const source = await script("bash");
-  for (const [typed, next] of completed) {
-    // The option's value counts as no command's word only with "="; that is as in the original.
-    const words = ["calicoctl", ...typed.replace("--store x", "--store=x").split(" ")];
-    const asked = `${source}\nCOMP_WORDS=(${words.map((word) => `'${word}'`).join(" ")})\nCOMP_CWORD=${words.length - 1}\n_calicoctl\nprintf '%s\\n' "\${COMPREPLY[@]}"`;
-    const { stdout, exitCode, stderr } = Bun.spawnSync(["bash", "-c", asked]);
-    expect([typed, exitCode, stderr.toString()]).toEqual([typed, 0, ""]);
-    expect([
-      typed,
-      ...stdout
-        .toString()
-        .trim()
-        .split("\n")
-        .filter((line) => line !== ""),
-    ]).toEqual([typed, ...next]);
-  }
-});
-
-test("zsh and fish get what bash gets", async () => {
-  const [zsh, fish] = await Promise.all([script("zsh"), script("fish")]);
-  expect(zsh).toStartWith("#compdef calicoctl\n");
-  expect(zsh).toContain("bashcompinit");
-  expect(fish).toContain(
-    "complete -c calicoctl -f -n '__fish_seen_subcommand_from ipam; and not __fish_seen_subcommand_from check configure",
-  );
-  expect(fish).toContain(
-    "complete -c calicoctl -f -n '__fish_seen_subcommand_from ipam; and __fish_seen_subcommand_from show' -l show-blocks\n",
-  );
-});
-
 test("completion is refused for a shell nobody knows", async () => {
   await using at = await calicoctlCluster();
   for (const line of ["completion", "completion tcsh", "completion bash zsh"]) {

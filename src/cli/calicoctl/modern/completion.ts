@@ -27,6 +27,8 @@ export interface Completions {
 }
 
 const globalFlags = ["--store", "--config", "--log-level", "--request-timeout", "--allow-version-mismatch", "--help"];
+/** The word behind one of them is its value. */
+const flagsBeforeValue = ["--store", "--etcd", "--config", "-c", "--log-level", "-l", "--request-timeout", "--context"];
 const takeKinds = ["get", "delete", "patch", "label"];
 
 export async function completion({ io, commands }: CalicoctlContext, args: readonly string[]): Promise<number> {
@@ -41,13 +43,15 @@ export async function completion({ io, commands }: CalicoctlContext, args: reado
 export async function completionsOf(commands: CommandTable): Promise<Completions> {
   const words = new Map<string, Set<string>>();
   const flags = new Map<string, readonly string[]>();
-  for (const [name, entry] of Object.entries(commands)) {
-    const parts = name.split(" ");
+  const addPath = (parts: readonly string[]) => {
     for (const [at, word] of parts.entries()) {
       const before = parts.slice(0, at).join(" ");
       words.set(before, (words.get(before) ?? new Set()).add(word));
     }
-    const { help } = await entry.load();
+  };
+  for (const [name, entry] of Object.entries(commands)) {
+    const { help, run } = await entry.load();
+    for (const form of run.forms ?? [""]) for (const path of literalPaths(form)) addPath([...name.split(" "), ...path]);
     const own = [...help.matchAll(/(?<![\w-])--[a-z][a-z0-9-]*/g)].map(([flag]) => flag);
     flags.set(name, [...new Set([...own, ...globalFlags])].sort());
   }
@@ -57,65 +61,126 @@ export async function completionsOf(commands: CommandTable): Promise<Completions
   return { words: new Map([...words].map(([before, next]) => [before, [...next].sort()])), flags };
 }
 
+/** The words of a form up to the first that is the user's own: "peer add PEER_IP" begins with "peer add". */
+function literalPaths(form: string): readonly (readonly string[])[] {
+  let paths: readonly (readonly string[])[] = [[]];
+  for (const part of form.split(" ")) {
+    if (!/^[a-z]/.test(part)) break;
+    paths = paths.flatMap((path) => part.split("|").map((word) => [...path, word]));
+  }
+  return paths;
+}
+
 /** The most words first: "datastore migrate" before "datastore". */
 function byWords<Value>(map: ReadonlyMap<string, Value>): readonly (readonly [string, Value])[] {
   return [...map].sort(([a], [b]) => b.split(" ").length - a.split(" ").length || (a < b ? -1 : 1));
 }
 
 const scripts: Readonly<Record<string, (completions: Completions) => string>> = {
-  bash: (completions) => `# bash completion of calicoctl: source <(calicoctl completion bash)
-${bashFunction(completions)}complete -F _calicoctl calicoctl
-`,
-  zsh: (completions) => `#compdef calicoctl
-# zsh completion of calicoctl, by way of bash's
-autoload -U +X bashcompinit && bashcompinit
-${bashFunction(completions)}complete -F _calicoctl calicoctl
-`,
+  bash: bashScript,
+  zsh: zshScript,
   fish: fishScript,
 };
 
-function bashFunction({ words, flags }: Completions): string {
-  const next = byWords(words).map(
-    ([before, candidates]) => `    "${before}") candidates="${candidates.join(" ")}" ;;\n`,
-  );
-  const ownFlags = byWords(flags).map(
-    ([name, candidates]) => `      "${name}"|"${name} "*) candidates="${candidates.join(" ")}" ;;\n`,
-  );
-  return `_calicoctl() {
-  local current="\${COMP_WORDS[COMP_CWORD]}" before="" word at candidates=""
-  for ((at = 1; at < COMP_CWORD; at++)); do
-    word="\${COMP_WORDS[at]}"
-    [[ "$word" == -* ]] || before="\${before:+$before }$word"
-  done
-  if [[ "$current" == -* ]]; then
+/** In bash and zsh: `before` and `current` are known, `candidates` is to be set. */
+function posixChoice({ words, flags }: Completions): string {
+  const choice = (pattern: string, candidates: readonly string[]) =>
+    `      ${pattern}) candidates="${candidates.join(" ")}" ;;\n`;
+  const flagChoices = byWords(flags).map(([name, own]) => choice(`"${name}"|"${name} "*`, own));
+  const wordChoices = byWords(words).map(([before, next]) => choice(`"${before}"`, next));
+  return `  if [[ "$current" == -* ]]; then
     case "$before" in
-${ownFlags.join("")}      *) candidates="${globalFlags.join(" ")}" ;;
-    esac
+${flagChoices.join("")}${choice("*", globalFlags)}    esac
   else
     case "$before" in
-${next.join("")}    esac
+${wordChoices.join("")}    esac
   fi
-  COMPREPLY=($(compgen -W "$candidates" -- "$current"))
+`;
 }
+
+/** In bash and zsh: one typed word more that `before` may hold. */
+const posixWord = `    if [[ -n "$value" ]]; then value=""; continue; fi
+    case "$word" in
+      ${flagsBeforeValue.join("|")}) value=1 ;;
+      -*) ;;
+      *) before="\${before:+$before }$word" ;;
+    esac
+`;
+
+/** Bash parts words at ":" and "=" as well, so that a URL would be several: the line is read anew. */
+function bashScript(completions: Completions): string {
+  return `# bash completion of calicoctl: source <(calicoctl completion bash)
+_calicoctl() {
+  local line="\${COMP_LINE:0:COMP_POINT}" current="" before="" word value="" candidates=""
+  local -a typed
+  read -ra typed <<< "$line"
+  if [[ "$line" != *[[:space:]] ]]; then
+    current="\${typed[-1]}"
+    unset 'typed[-1]'
+  fi
+  for word in "\${typed[@]:1}"; do
+${posixWord}  done
+  if [[ -n "$value" ]]; then COMPREPLY=(); return; fi
+${posixChoice(completions)}  COMPREPLY=($(compgen -W "$candidates" -- "$current"))
+}
+complete -F _calicoctl calicoctl
+`;
+}
+
+/** As a file of a folder of $fpath the whole is the function's body when it is called first; else it is read by source. */
+function zshScript(completions: Completions): string {
+  return `#compdef calicoctl
+# zsh completion of calicoctl
+_calicoctl() {
+  local current="\${words[CURRENT]}" before="" word value="" candidates=""
+  for word in "\${(@)words[2,CURRENT-1]}"; do
+${posixWord}  done
+  if [[ -n "$value" ]]; then return 1; fi
+${posixChoice(completions)}  compadd -- \${=candidates}
+}
+if [[ "\${funcstack[1]}" == _calicoctl ]]; then
+  _calicoctl "$@"
+else
+  compdef _calicoctl calicoctl
+fi
 `;
 }
 
 function fishScript({ words, flags }: Completions): string {
-  const seen = (name: string) =>
-    name === ""
-      ? "__fish_use_subcommand"
-      : name
-          .split(" ")
-          .map((word) => `__fish_seen_subcommand_from ${word}`)
-          .join("; and ");
-  const lines = [
-    ...byWords(words).map(([before, next]) => {
-      const already = before === "" ? "" : `; and not __fish_seen_subcommand_from ${next.join(" ")}`;
-      return `complete -c calicoctl -f -n '${seen(before)}${already}' -a '${next.join(" ")}'`;
-    }),
-    ...byWords(flags).flatMap(([name, own]) =>
-      own.map((flag) => `complete -c calicoctl -f -n '${seen(name)}' -l ${flag.slice(2)}`),
-    ),
-  ];
-  return `# fish completion of calicoctl\n${lines.join("\n")}\n`;
+  const choice = (patterns: string, candidates: readonly string[]) =>
+    `            case ${patterns}\n                printf '%s\\n' ${candidates.join(" ")}\n`;
+  const flagChoices = byWords(flags).map(([name, own]) => choice(`'${name}' '${name} *'`, own));
+  const wordChoices = byWords(words).map(([before, next]) => choice(`'${before}'`, next));
+  return `# fish completion of calicoctl
+function __calicoctl_candidates
+    set -l before
+    set -l value
+    set -l typed (commandline -opc)
+    set -e typed[1]
+    for word in $typed
+        if test -n "$value"
+            set value
+            continue
+        end
+        switch $word
+            case ${flagsBeforeValue.join(" ")}
+                set value 1
+            case '-*'
+            case '*'
+                set -a before $word
+        end
+    end
+    if test -n "$value"
+        return
+    end
+    if string match -q -- '-*' (commandline -ct)
+        switch "$before"
+${flagChoices.join("")}${choice("'*'", globalFlags)}        end
+    else
+        switch "$before"
+${wordChoices.join("")}        end
+    end
+end
+complete -c calicoctl -f -a '(__calicoctl_candidates)'
+`;
 }
