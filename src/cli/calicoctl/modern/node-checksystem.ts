@@ -101,14 +101,13 @@ async function scratchChecks(): Promise<readonly Check[]> {
   const missing = (why: string) => [{ name: "netns", present: false, why, option: "CONFIG_NET_NS" }];
   let child: Bun.Subprocess<"pipe", "pipe", "ignore">;
   try {
-    child = Bun.spawn(["unshare", "--net", "--", "cat"], { stdin: "pipe", stdout: "pipe", stderr: "ignore" });
+    // It says something once it is inside, and nothing when it could not get there; then it waits for its input, that is for us.
+    const words = ["unshare", "--net", "--", "cat", "/proc/self/stat", "-"];
+    child = Bun.spawn(words, { stdin: "pipe", stdout: "pipe", stderr: "ignore" });
   } catch (error) {
     return missing(describeError(error));
   }
   try {
-    // It answers once it is inside, and never when it could not get there.
-    child.stdin.write("inside");
-    await child.stdin.flush();
     const { done } = await child.stdout.getReader().read();
     if (done) return missing("unshare --net fails");
     using namespace = NetworkNamespace.open(`/proc/${child.pid}/ns/net`);
