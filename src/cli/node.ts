@@ -8,7 +8,7 @@ import { parseGoDuration } from "../base/go-duration.ts";
 import { createLog } from "../base/log.ts";
 import type { Role, RoleIo } from "../base/role.ts";
 import { Ipam } from "../ipam/ipam.ts";
-import type { FelixConfigurationSpec } from "../model/felix-configuration.ts";
+import type { FelixConfigurationSpec } from "../model/felix-fields.ts";
 import { AddressUpkeep } from "../node/address-upkeep.ts";
 import { NodeAgent } from "../node/agent.ts";
 import { logLevelOf, readStartUp, startUpLogLevel } from "../node/start-up/calico-environment.ts";

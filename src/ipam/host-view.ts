@@ -12,7 +12,7 @@ import {
   defaultIpamConfigText,
   type IpamConfig,
 } from "../model/ipam-documents.ts";
-import { affinitiesPrefix, ipamConfigKey, ipPoolKey, kindPrefix, nodeKey } from "../model/keys.ts";
+import { ipamConfigKey, ipPoolKey, nodeKey } from "../model/keys.ts";
 import { IpReservation } from "../model/label-owners.ts";
 import { decodeNode } from "../model/node.ts";
 import { decode } from "../model/resource.ts";
@@ -20,6 +20,7 @@ import { parseSelector } from "../model/selector/parse.ts";
 import { matches } from "../model/selector/selector.ts";
 import type { KeyValue } from "../store/store.ts";
 import type { Draft } from "./draft.ts";
+import { hostViewKeys, poolsPrefix, reservationsPrefix } from "./host-view-keys.ts";
 import { ipamError } from "./ipam-error.ts";
 
 export interface HostView {
@@ -32,13 +33,6 @@ export interface HostView {
   readonly reservedCidrs: readonly Cidr[];
   /** Whether the pool is for this host by its node selector. */
   readonly selected: (pool: Pool) => boolean;
-}
-
-export const poolsPrefix = kindPrefix("IPPool");
-export const reservationsPrefix = kindPrefix("IPReservation");
-
-export function hostViewKeys(host: string): { readonly keys: readonly string[]; readonly prefixes: readonly string[] } {
-  return { keys: [ipamConfigKey, nodeKey(host)], prefixes: [poolsPrefix, reservationsPrefix, affinitiesPrefix(host)] };
 }
 
 /** @throws IPAM_HOST_UNKNOWN when the host has no Node object. */

@@ -30,15 +30,8 @@ import { allocationAt, ordinalOf } from "./block-allocation.ts";
 import { ChangeQueue } from "./change-queue.ts";
 import { type ConfigChange, changedConfig } from "./config-change.ts";
 import { Draft } from "./draft.ts";
-import {
-  type HostView,
-  hostViewKeys,
-  poolsPrefix,
-  readConfig,
-  readHostView,
-  readPools,
-  readReservations,
-} from "./host-view.ts";
+import { type HostView, readConfig, readHostView, readPools, readReservations } from "./host-view.ts";
+import { hostViewKeys, poolsPrefix } from "./host-view-keys.ts";
 import { isIpamError } from "./ipam-error.ts";
 import {
   type AddressesReleased,

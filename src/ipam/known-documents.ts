@@ -10,9 +10,9 @@
  *   written.
  */
 
-import { affinitiesPrefix, blocksPrefix, handlesPrefix, ipamConfigKey, nodeKey } from "../model/keys.ts";
+import { blocksPrefix, handlesPrefix } from "../model/keys.ts";
 import type { KeyValue, Operation } from "../store/store.ts";
-import { poolsPrefix, reservationsPrefix } from "./host-view.ts";
+import { hostViewKeys } from "./host-view-keys.ts";
 
 /** Not known: ask the store. */
 export const unknown = Symbol("unknown");
@@ -35,8 +35,9 @@ export class KnownDocuments {
 
   constructor({ host, isCurrent }: KnownDocumentsOptions) {
     this.#isCurrent = isCurrent;
-    this.#listed = [poolsPrefix, reservationsPrefix, affinitiesPrefix(host)];
-    this.#single = new Set([ipamConfigKey, nodeKey(host)]);
+    const { keys, prefixes } = hostViewKeys(host);
+    this.#listed = prefixes;
+    this.#single = new Set(keys);
     this.#ownerText = JSON.stringify(`host:${host}`);
   }
 

@@ -5,12 +5,9 @@
  */
 
 import { z } from "zod";
-import { felixFieldNames, felixSchemas } from "./felix-fields.ts";
+import { FelixConfigurationSpec, felixFieldNames, felixSchemas } from "./felix-fields.ts";
 import { readRawParameters } from "./felix-parameters.ts";
 import { decode, resourceSchema } from "./resource.ts";
-
-export const FelixConfigurationSpec = z.looseObject(felixSchemas);
-export type FelixConfigurationSpec = z.infer<typeof FelixConfigurationSpec>;
 
 /** Strict: what a client accepts. */
 export const FelixConfiguration = z.looseObject({

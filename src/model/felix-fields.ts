@@ -191,3 +191,6 @@ type Schemas = { readonly [Field in FelixField]: (typeof felixFields)[Field]["sc
 export const felixSchemas = Object.fromEntries(
   felixFieldNames.map((name) => [name, felixFields[name].schema]),
 ) as unknown as Schemas;
+
+export const FelixConfigurationSpec = z.looseObject(felixSchemas);
+export type FelixConfigurationSpec = z.infer<typeof FelixConfigurationSpec>;

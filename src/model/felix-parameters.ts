@@ -3,8 +3,7 @@
  * 6.4): "none" is the zero value; a text that cannot be read gives the built-in value, whatever a weaker source says; for
  * those on which protection hangs it is fatal.
  */
-import type { FelixConfigurationSpec } from "./felix-configuration.ts";
-import { type FelixField, felixFieldNames, felixFields } from "./felix-fields.ts";
+import { type FelixConfigurationSpec, type FelixField, felixFieldNames, felixFields } from "./felix-fields.ts";
 
 /** Where Felix' name is not that of the field. */
 const otherNames: Partial<Record<FelixField, string>> = {

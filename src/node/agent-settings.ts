@@ -4,7 +4,7 @@
  * loopback only and everybody who starts a node asks it.
  */
 import { parseGoDuration } from "../base/go-duration.ts";
-import type { FelixConfigurationSpec } from "../model/felix-configuration.ts";
+import type { FelixConfigurationSpec } from "../model/felix-fields.ts";
 
 /** Where a server of the node listens; undefined: nowhere. */
 export interface ListenAddress {

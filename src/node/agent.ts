@@ -12,7 +12,7 @@ import type { Log, LogFailures } from "../base/log.ts";
 import { orAborted } from "../base/or-aborted.ts";
 import { TaskScope } from "../base/task-scope.ts";
 import { KnownDocuments } from "../ipam/known-documents.ts";
-import type { FelixConfigurationSpec } from "../model/felix-configuration.ts";
+import type { FelixConfigurationSpec } from "../model/felix-fields.ts";
 import type { Pool } from "../model/ip-pool.ts";
 import { check } from "../model/resource.ts";
 import { PolicyCalculator } from "../policy/policy-calculator.ts";

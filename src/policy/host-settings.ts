@@ -5,7 +5,8 @@
  */
 
 import { parseCidr, parseIpAddress } from "../base/addresses.ts";
-import type { FelixConfigurationSpec, ReadFelixConfiguration } from "../model/felix-configuration.ts";
+import type { ReadFelixConfiguration } from "../model/felix-configuration.ts";
+import type { FelixConfigurationSpec } from "../model/felix-fields.ts";
 import { parseSelector } from "../model/selector/parse.ts";
 import { matches } from "../model/selector/selector.ts";
 import type { FailsafePort, HostSettings, MetadataService, PortRange, RateLimit } from "./enforcement.ts";

@@ -14,11 +14,8 @@ import { BadInput, describeError, invariant } from "../base/errors.ts";
 import { decodeBlockHolders } from "../model/block-holders.ts";
 import { decodeClusterInformation } from "../model/cluster-information.ts";
 import { defaultAllowProfile, defaultAllowProfileName } from "../model/default-profile.ts";
-import {
-  type FelixConfigurationSpec,
-  type ReadFelixConfiguration,
-  readFelixConfiguration,
-} from "../model/felix-configuration.ts";
+import { type ReadFelixConfiguration, readFelixConfiguration } from "../model/felix-configuration.ts";
+import type { FelixConfigurationSpec } from "../model/felix-fields.ts";
 import { decodeIpPool, type Pool } from "../model/ip-pool.ts";
 import { parseBlockKey, parseResourceKey, type ResourceKey } from "../model/keys.ts";
 import { decodeNode, type Node } from "../model/node.ts";

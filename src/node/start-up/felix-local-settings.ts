@@ -4,7 +4,7 @@
  */
 import { readFileSync } from "node:fs";
 import { BadInput } from "../../base/errors.ts";
-import type { FelixConfigurationSpec } from "../../model/felix-configuration.ts";
+import type { FelixConfigurationSpec } from "../../model/felix-fields.ts";
 import { readRawParameters } from "../../model/felix-parameters.ts";
 import type { Environment } from "./environment-words.ts";
 
