@@ -1,13 +1,13 @@
 /** `npm run check`: types, lint, import rules and unit tests. Under a minute; needs no root and starts no daemon. */
 
 import { run, setup } from "./setup.mjs";
-import { runTests, testFiles } from "./test-files.mjs";
+import { runUnitTests, testFiles } from "./test-files.mjs";
 
 setup();
 step("types", () => run("node_modules/.bin/tsc", ["-p", "."]));
 step("lint and format", () => run("node_modules/.bin/biome", ["check", "--error-on-warnings", "."]));
 const startedMs = Date.now();
-const { passed, failed, skipped } = await runTests(testFiles().unit, { timeoutMs: 20_000, quiet: true });
+const { passed, failed, skipped } = await runUnitTests(testFiles().unit, { timeoutMs: 20_000, quiet: true });
 console.log(`unit tests: ${passed} passed, ${failed} failed, ${skipped} skipped (${seconds(startedMs)})`);
 process.exit(failed === 0 && skipped === 0 && passed > 0 ? 0 : 1);
 

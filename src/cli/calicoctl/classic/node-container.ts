@@ -13,8 +13,8 @@ import {
   storeAccess,
 } from "../node-container.ts";
 import { dockerFailure } from "./container-lookup.ts";
-import type { NodeWishes } from "./node-start.ts";
 import { nodeContainer } from "./node-state.ts";
+import type { NodeWishes } from "./node-wishes.ts";
 
 const logDirDefault = "/var/log/calico";
 
