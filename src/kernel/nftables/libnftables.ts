@@ -4,6 +4,8 @@
  * others keep there; what changes while a host is in use goes through direct-transaction.ts instead.
  */
 import { CString, dlopen, ptr } from "bun:ffi";
+import { existsSync } from "node:fs";
+import { resolve } from "node:path";
 import { OperationError } from "../../base/errors.ts";
 
 /** NFT_CTX_OUTPUT_STATELESS, _HANDLE, _JSON, _NUMERIC_PROTO, _NUMERIC_PRIO, _NUMERIC_SYMBOL (libnftables.h). */
@@ -12,8 +14,10 @@ const jsonOutput = (1 << 2) | (1 << 3) | (1 << 4) | (1 << 7) | (1 << 8) | (1 << 
 type Library = ReturnType<typeof load>;
 let library: Library | undefined;
 
+const file = "libnftables.so.1";
+
 function load() {
-  return dlopen("libnftables.so.1", {
+  return dlopen(file, {
     nft_ctx_new: { args: ["u32"], returns: "ptr" },
     nft_ctx_free: { args: ["ptr"], returns: "void" },
     nft_ctx_set_dry_run: { args: ["ptr", "bool"], returns: "void" },
@@ -28,11 +32,18 @@ function load() {
 }
 
 function loadOnce(): Library {
+  if (library !== undefined) return library;
+  // Bun 1.4.5 looks there last, and root would run what anybody may have put there.
+  if (existsSync(file))
+    throw new OperationError("NFT_MISSING", `${resolve(file)} might be loaded in place of the system's`, {
+      remedy: "start it in another directory",
+      retry: "after-change",
+    });
   try {
-    library ??= load();
+    library = load();
     return library;
   } catch (cause) {
-    throw new OperationError("NFT_MISSING", "cannot load libnftables.so.1", {
+    throw new OperationError("NFT_MISSING", `cannot load ${file}`, {
       remedy: "install it with: apt-get install libnftables1",
       retry: "after-change",
       cause,
