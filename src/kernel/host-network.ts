@@ -65,6 +65,8 @@ export interface HostNetwork extends Disposable {
   /** Whether the kernel can do what such a chain says; changes nothing. */
   acceptsChain(chain: ChainSpec, rules: readonly RuleSpec[]): boolean;
   readTable(): TableReadBack | undefined;
+  /** False: the table is what the last readTable() and the commits since have left. */
+  tableMayHaveChanged(): boolean;
   /** What others changed since the last call. */
   changes(): readonly Change[];
   iptablesTables(): readonly IptablesTable[];
@@ -193,6 +195,10 @@ export class LinuxHostNetwork implements HostNetwork {
 
   readTable(): TableReadBack | undefined {
     return this.#table.readBack();
+  }
+
+  tableMayHaveChanged(): boolean {
+    return this.#table.mayHaveChanged();
   }
 
   changes(): readonly Change[] {

@@ -318,3 +318,43 @@ test("a chain can be tried out without a trace", () => {
 function add(set: SetSpec, ...keys: string[]): ElementOperation {
   return { op: "add-elements", set, elements: keys.map((key) => ({ key })) };
 }
+
+test("the kernel's count tells whether anybody else has changed rules since they were read", () => {
+  using namespace = new TestNamespace("table", { enter: true });
+  using network = LinuxHostNetwork.open(options);
+  const changed = () => network.tableMayHaveChanged();
+  const chain: Operation = { op: "add-chain", chain: { name: "c" } };
+  expect(changed()).toBe(true);
+  network.readTable();
+  expect(changed()).toBe(false);
+  const count: Operation = { op: "add-rule", chain: "c", rule: { matches: [], actions: [{ do: "count" }] } };
+  for (const ours of [
+    [{ op: "add-table" } as const, chain],
+    [chain],
+    [{ op: "add-set", set: networks } as const],
+    [count],
+  ]) {
+    network.commit(ours);
+    expect([ours, changed()]).toEqual([ours, false]);
+  }
+  network.acceptsChain({ name: "c" }, []);
+  expect(
+    codeOf(() => network.commit([{ op: "add-rule", chain: "none", rule: { matches: [], actions: [] } }])),
+  ).not.toBe("done");
+  expect(changed()).toBe(false);
+  for (const theirs of [
+    ["add", "table", "ip", "other"],
+    ["flush", "chain", "inet", "margay", "c"],
+    ["flush", "ruleset"],
+  ]) {
+    namespace.must("nft", ...theirs);
+    expect([theirs, changed()]).toEqual([theirs, true]);
+    network.readTable();
+    expect(changed()).toBe(false);
+  }
+  // Between two of ours: never seen by a read, never forgotten.
+  network.commit([{ op: "add-table" }]);
+  namespace.must("nft", "add", "table", "ip", "other");
+  network.commit([chain]);
+  expect(changed()).toBe(true);
+});

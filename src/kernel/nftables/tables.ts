@@ -29,6 +29,8 @@ export class NftTable {
   readonly name: string;
   readonly #socket: NetlinkSocket;
   readonly #library: Libnftables;
+  /** Of all rules of the namespace, if nobody else has changed any since the last read-back; undefined: somebody has. */
+  #generation: number | undefined;
 
   constructor(name: string, socket: NetlinkSocket, library: Libnftables) {
     this.name = name;
@@ -38,6 +40,22 @@ export class NftTable {
 
   /** All or nothing. @returns who wrote it. @throws OperationError with NFT_REFUSED or an errno's name as code. */
   commit(operations: readonly Operation[]): "socket" | "libnftables" {
+    const writer = this.#commit(operations);
+    // A transaction counts the generation up by one, or not at all when it changed nothing.
+    const known = this.#generation;
+    if (known !== undefined) {
+      const now = this.#readGeneration();
+      this.#generation = now === known || now === following(known) ? now : undefined;
+    }
+    return writer;
+  }
+
+  /** False: this table is what the last read-back and the commits since have left. */
+  mayHaveChanged(): boolean {
+    return this.#generation === undefined || this.#generation !== this.#readGeneration();
+  }
+
+  #commit(operations: readonly Operation[]): "socket" | "libnftables" {
     const send = directTransaction(this.name, operations);
     if (send === undefined) {
       this.#library.run(renderTransaction(this.name, operations));
@@ -55,9 +73,19 @@ export class NftTable {
 
   /** Undefined when there is no such table. */
   readBack(): TableReadBack | undefined {
+    this.#generation = undefined;
+    const generation = this.#readGeneration();
     const sets = this.#readSets();
-    if (sets === undefined) return undefined;
-    return { chains: this.#readChains(), sets };
+    const chains = sets === undefined ? undefined : this.#readChains();
+    if (this.#readGeneration() === generation) this.#generation = generation;
+    return sets === undefined || chains === undefined ? undefined : { chains, sets };
+  }
+
+  #readGeneration(): number {
+    const { body } = this.#socket.query("ask for the generation of the rules", nft.getGeneration, (writer) =>
+      nfgenmsg(writer, 0),
+    );
+    return u32NetworkOf(attributesIn(body, nfgenmsgBytes).get(attribute.generation));
   }
 
   #readSets(): TableReadBack["sets"] | undefined {
@@ -114,6 +142,11 @@ export class NftTable {
       throw error;
     }
   }
+}
+
+/** 32 bits, and never 0 (nf_tables_commit). */
+function following(generation: number): number {
+  return (generation + 1) >>> 0 || 1;
 }
 
 /** With the code that libnftables has for all refusals, whoever wrote the rules. */

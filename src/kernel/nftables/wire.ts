@@ -21,6 +21,7 @@ export const nft = {
   getElements: base | 13,
   delElements: base | 14,
   newGeneration: base | 15,
+  getGeneration: base | 16,
 } as const;
 
 export const batchBegin = 0x10;
@@ -30,6 +31,7 @@ export const groupNftables = 7;
 export const nfgenmsgBytes = 4;
 
 export const attribute = {
+  generation: 1,
   table: 1,
   chainName: 3,
   chainHook: 4,

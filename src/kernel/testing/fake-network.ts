@@ -222,6 +222,11 @@ export class FakeNetwork implements HostNetwork {
     });
   }
 
+  /** It does not look. */
+  tableMayHaveChanged(): boolean {
+    return true;
+  }
+
   changes(): readonly Change[] {
     const changes = this.#changes;
     this.#changes = [];

@@ -339,7 +339,9 @@ export class Dataplane implements EnforcementSink, PortSetSink, HostSink, AsyncD
 
   #read(): readonly unknown[] {
     if (this.#resyncIsDue()) {
-      this.#stale.links = this.#stale.table = this.#stale.routes = this.#stale.forward = true;
+      this.#stale.links = this.#stale.routes = this.#stale.forward = true;
+      // It takes longest to read, and the kernel counts its changes.
+      this.#stale.table ||= this.#network.tableMayHaveChanged();
       this.#lastResyncMs = this.#options.clock.monotonicMs();
       this.counters.driftFound += this.#interfaces.checkSettings();
     }

@@ -320,6 +320,33 @@ test(
 );
 
 test(
+  "the timer reads the packet filter only after somebody else has changed rules, of whatever table",
+  async () => {
+    await using host = new TestHost("re");
+    let nowMs = 0;
+    const clock = { ...systemClock, monotonicMs: () => nowMs };
+    await using dataplane = await host.open({ clock, resyncEveryMs: 1_000 });
+    await running(host, dataplane);
+    const readsAfter = async (...change: readonly string[]) => {
+      if (change.length > 0) host.namespace.must("nft", ...change);
+      const { filterReads, resyncs } = dataplane.counters;
+      nowMs += 1_000;
+      await dataplane.apply();
+      expect(dataplane.counters.resyncs).toBe(resyncs + 1);
+      return dataplane.counters.filterReads - filterReads;
+    };
+    await readsAfter(); // of what came while the agent started
+    expect(await readsAfter()).toBe(0);
+    dataplane.ruleList("profile/open", { inbound: [rule("allow")], outbound: [] });
+    await dataplane.apply();
+    expect(await readsAfter()).toBe(0);
+    expect(await readsAfter("add", "table", "ip", "other")).toBe(1);
+    expect(await readsAfter()).toBe(0);
+  },
+  timeoutMs,
+);
+
+test(
   "a left-over veth of a crashed attempt is replaced; an interface of another kind under the name is not",
   async () => {
     await using host = new TestHost("re");
